@@ -1,0 +1,3 @@
+module tidelock.dev/tidelock
+
+go 1.26
