@@ -105,14 +105,10 @@ func (d *decoder) attributeCount(size int, field string) int {
 	return n
 }
 
-// isTemplate tells whether an attribute's value is a template. Among the types
-// with CKF_ARRAY_ATTRIBUTE there are also arrays of numbers.
+// isTemplate tells whether an attribute's value is a template. Few attributes have
+// the bit, which spares the others the search for their kind.
 func isTemplate(t cryptoki.AttributeType) bool {
-	switch t {
-	case cryptoki.CKA_WRAP_TEMPLATE, cryptoki.CKA_UNWRAP_TEMPLATE, cryptoki.CKA_DERIVE_TEMPLATE:
-		return true
-	}
-	return false
+	return t&cryptoki.AttributeType(cryptoki.CKF_ARRAY_ATTRIBUTE) != 0 && t.Kind() == cryptoki.KindTemplate
 }
 
 func (d *decoder) values(dst []Value, field string) []Value {

@@ -14,11 +14,13 @@ import (
 	"strings"
 )
 
-// The protocol as table/calls.txt and table/parameters.csv describe it; the
-// emitters of codec_go.go and codec_c.go turn it into the two codecs.
+// protocol is what the tables say about the wire; the emitters in codec_go.go and
+// codec_c.go turn it into the two codecs.
 type protocol struct {
-	calls  []call
-	shapes []shape
+	calls      []call
+	shapes     []shape
+	mechanisms []constant // of the class of their shape
+	attributes []constant // of the class of their kind
 }
 
 // call is one call of the protocol with the fields of its two bodies.
@@ -77,7 +79,7 @@ func (l layout) wireFields() []member {
 
 // codecOutputs makes the files of both codecs from the tables under root.
 func codecOutputs(root string) ([]output, error) {
-	p, err := readProtocol(filepath.Join(root, "cryptoki", "table"))
+	p, err := readProtocol(root)
 	if err != nil {
 		return nil, err
 	}
@@ -85,26 +87,32 @@ func codecOutputs(root string) ([]output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(goFiles, cCodec(p)...), nil
+	cFiles, err := cCodec(p)
+	if err != nil {
+		return nil, err
+	}
+	return append(goFiles, cFiles...), nil
 }
 
-func readProtocol(dir string) (*protocol, error) {
-	text, err := os.ReadFile(filepath.Join(dir, "calls.txt"))
+func readProtocol(root string) (*protocol, error) {
+	text, err := os.ReadFile(filepath.Join(root, "cryptoki", "table", "calls.txt"))
 	if err != nil {
 		return nil, err
 	}
-	calls, err := parseCalls(text)
-	if err != nil {
+	p := &protocol{}
+	if p.calls, err = parseCalls(text); err != nil {
 		return nil, fmt.Errorf("calls.txt: %w", err)
 	}
-	if text, err = os.ReadFile(filepath.Join(dir, "parameters.csv")); err != nil {
+	if p.shapes, err = readShapes(root); err != nil {
 		return nil, err
 	}
-	shapes, err := parseShapes(text)
-	if err != nil {
-		return nil, fmt.Errorf("parameters.csv: %w", err)
+	if p.mechanisms, err = readMechanisms(root); err != nil {
+		return nil, err
 	}
-	return &protocol{calls: calls, shapes: shapes}, nil
+	if p.attributes, err = readAttributes(root); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 var (
