@@ -24,7 +24,7 @@ const (
 // Rule tells how long the output of a one-part operation is.
 type Rule struct {
 	Kind   RuleKind
-	Length uint64
+	Length uint64 // in bytes
 }
 
 // RuleKind is the kind of a Rule; the numbers are the wire's.
@@ -41,54 +41,62 @@ const (
 	RuleAtMost
 )
 
-// Mechanism is one entry of the registry.
+// Mechanism is one entry of the registry. Entries are shared and never change.
 type Mechanism struct {
 	Type cryptoki.MechanismType
-	// Flags are those of CK_MECHANISM_INFO: CKF_SIGN, CKF_GENERATE_KEY_PAIR, CKF_EC_...
+	// Flags are those of CK_MECHANISM_INFO: CKF_SIGN, CKF_GENERATE_KEY_PAIR, CKF_EC_F_P.
 	Flags cryptoki.Flags
 	// KeyTypes are the key types it works on; empty for a digest.
 	KeyTypes []cryptoki.KeyType
 	// MinKey and MaxKey bound the key size, in the unit that the standard gives for
 	// the mechanism (bits for RSA and EC, bytes for AES and HMAC).
 	MinKey, MaxKey uint64
-	// Shape is the form its parameter must have.
+	// Shape is the form of its parameter. CKM_EDDSA may also come without one
+	// (PKCS#11 3.2, 6.3).
 	Shape cryptoki.Shape
-	// MultiPart says that Update works.
+	// MultiPart says that Update and Final work.
 	MultiPart bool
-	// Approved says that the service is inside the FIPS module (FIPS 140-3, IG 2.4.C).
+	// Approved says that the service can be an approved one of the FIPS 140-3 module
+	// below (IG 2.4.C). What a caller chooses may still take a single use out of it:
+	// an HMAC key below 112 bits, a GCM encryption under the caller's own IV (SP
+	// 800-38D, 8.2; IG C.H), an OAEP with SHA-1.
 	Approved bool
 
-	// Start begins an operation. The key is nil for a digest. It checks the
-	// parameter (CKR_MECHANISM_PARAM_INVALID), the key's size (CKR_KEY_SIZE_RANGE)
-	// and that the key has the type (CKR_KEY_TYPE_INCONSISTENT). Nil for mechanisms
-	// that only make keys.
+	// Start begins an operation. The key is nil for a digest. It answers
+	// CKR_MECHANISM_INVALID for a function that the mechanism does not have,
+	// CKR_KEY_TYPE_INCONSISTENT for a key of another type or without the half that
+	// the function needs, CKR_KEY_SIZE_RANGE, and CKR_MECHANISM_PARAM_INVALID. What it
+	// keeps of m it copies. Nil for mechanisms that only make keys.
 	Start func(f Function, m *cryptoki.Mechanism, key Key) (Operation, error)
 	// Generate makes the value attributes of a secret key from what the template
-	// says. Nil where the mechanism generates none.
+	// says: CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID. The caller owns the
+	// result and wipes it. Nil where the mechanism generates none.
 	Generate func(m *cryptoki.Mechanism, t cryptoki.Template) (cryptoki.Template, error)
-	// GeneratePair makes the value attributes of both halves of a key pair.
+	// GeneratePair makes the value attributes of both halves of a key pair, with the
+	// errors of Generate and CKR_CURVE_NOT_SUPPORTED.
 	GeneratePair func(m *cryptoki.Mechanism, public, private cryptoki.Template) (pub, priv cryptoki.Template, err error)
 }
 
 // Operation is one cryptographic operation under way. It is used by one
-// goroutine at a time and holds no lock.
+// goroutine at a time and holds no lock. It is used either through Once or
+// through Update and Final.
 type Operation interface {
-	// Rule tells the length of a one-part output.
+	// Rule tells the length of a one-part output; RuleFixed 0 for Verify.
 	Rule() Rule
 	// Once executes a one-part operation: data in, output out. For Verify sig is the
-	// signature and there is no output. It must leave the operation usable for a
-	// second Once with the same arguments, because a caller whose buffer was too
-	// small asks again.
+	// signature and there is no output. The operation stays usable for a second Once
+	// with the same arguments, because a caller whose buffer was too small asks
+	// again. data and sig are neither kept nor changed; the output is the caller's.
 	Once(data, sig []byte) ([]byte, error)
-	// Update takes the next part and returns what it yields. One-part mechanisms
-	// return CKR_FUNCTION_NOT_SUPPORTED... they are never asked: see MultiPart.
+	// Update takes the next part and returns what it yields, which is the caller's.
+	// It answers CKR_FUNCTION_NOT_SUPPORTED where MultiPart is false.
 	Update(part []byte) ([]byte, error)
 	// UpdateLength tells how long the output of Update for a part of n bytes will be.
 	UpdateLength(n int) int
 	// Final ends a multi-part operation. sig is the signature for Verify. Like Once
 	// it may be called again with the same arguments.
 	Final(sig []byte) ([]byte, error)
-	// Close wipes what the operation holds.
+	// Close wipes what the operation holds; nothing may be called after it.
 	Close()
 }
 
@@ -101,8 +109,3 @@ type Key interface {
 	// for secret keys).
 	Size() uint64
 }
-
-// ParseKey makes a Key from an object's attributes. get returns an attribute's
-// value, secret ones included, or nil. It checks that the parts belong together
-// (CKR_ATTRIBUTE_VALUE_INVALID, CKR_TEMPLATE_INCOMPLETE) as far as that is cheap.
-func ParseKey(class cryptoki.ObjectClass, typ cryptoki.KeyType, get func(cryptoki.AttributeType) []byte) (Key, error)

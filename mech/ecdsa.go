@@ -1,0 +1,139 @@
+package mech
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"errors"
+
+	"tidelock.dev/tidelock/cryptoki"
+)
+
+// ecdsaMechanisms are the ECDSA signatures (FIPS 186-5, 6; PKCS#11 3.2, 6.3). A signature is r and s, each as long as the order of the curve.
+// CKM_ECDSA signs a digest that the caller has made; of one longer than the order
+// the leftmost bits count.
+var ecdsaMechanisms = []Mechanism{
+	ecdsaOf(cryptoki.CKM_ECDSA, 0),
+	ecdsaOf(cryptoki.CKM_ECDSA_SHA224, crypto.SHA224),
+	ecdsaOf(cryptoki.CKM_ECDSA_SHA256, crypto.SHA256),
+	ecdsaOf(cryptoki.CKM_ECDSA_SHA384, crypto.SHA384),
+	ecdsaOf(cryptoki.CKM_ECDSA_SHA512, crypto.SHA512),
+}
+
+func ecdsaOf(t cryptoki.MechanismType, h crypto.Hash) Mechanism {
+	return keyed(Mechanism{
+		Type:      t,
+		Flags:     cryptoki.CKF_SIGN | cryptoki.CKF_VERIFY | ecFlags,
+		KeyTypes:  []cryptoki.KeyType{cryptoki.CKK_EC},
+		MinKey:    minEC,
+		MaxKey:    maxEC,
+		Shape:     cryptoki.ShapeNone,
+		MultiPart: h != 0,
+		Approved:  true,
+	}, func(f Function, p *cryptoki.Mechanism, key *ecKey) (Operation, error) {
+		if f == Sign && key.private == nil {
+			return nil, errNeedsPrivate
+		}
+		if err := p.None(); err != nil {
+			return nil, err
+		}
+		return &signature{scheme: key, verify: f == Verify, hash: h}, nil
+	})
+}
+
+// size is the length of a signature in bytes.
+func (k *ecKey) size() int { return 2 * k.curve.size }
+
+func (k *ecKey) sign(input []byte) ([]byte, error) {
+	der, err := ecdsa.SignASN1(rand.Reader, k.private, input)
+	if err != nil {
+		return nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "ECDSA signature: %w", err)
+	}
+	sig := make([]byte, k.size())
+	if err := splitSignature(sig, der); err != nil {
+		return nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "ECDSA signature: %w", err)
+	}
+	return sig, nil
+}
+
+func (k *ecKey) verify(input, sig []byte) error {
+	var buf [maxDERSignature]byte
+	if !ecdsa.VerifyASN1(k.public, input, joinSignature(buf[:0], sig)) {
+		return errVerification
+	}
+	return nil
+}
+
+// maxDERSignature is the length of the longest Ecdsa-Sig-Value (RFC 3279, 2.2.3) of
+// the curves, in bytes.
+const maxDERSignature = 2 + 2*(2+1+maxEC/8)
+
+var errSignatureEncoding = errors.New("malformed Ecdsa-Sig-Value")
+
+// splitSignature writes r and s of an Ecdsa-Sig-Value into the halves of sig.
+func splitSignature(sig, der []byte) error {
+	if len(der) < 2 || der[0] != tagSequence || int(der[1]) != len(der)-2 || der[1] > 127 {
+		return errSignatureEncoding
+	}
+	half := len(sig) / 2
+	rest, err := readInteger(sig[:half], der[2:])
+	if err != nil {
+		return err
+	}
+	rest, err = readInteger(sig[half:], rest)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return errSignatureEncoding
+	}
+	return nil
+}
+
+// readInteger writes the INTEGER at the start of der right-aligned into out, and
+// returns what follows it. It must be in its shortest form, not negative, and fit.
+func readInteger(out, der []byte) (rest []byte, err error) {
+	if len(der) < 3 || der[0] != tagInteger || der[1] == 0 || int(der[1]) > len(der)-2 {
+		return nil, errSignatureEncoding
+	}
+	v, rest := der[2:2+der[1]], der[2+der[1]:]
+	if v[0]&0x80 != 0 {
+		return nil, errSignatureEncoding
+	}
+	if v[0] == 0 && len(v) > 1 {
+		if v[1]&0x80 == 0 {
+			return nil, errSignatureEncoding
+		}
+		v = v[1:]
+	}
+	if len(v) > len(out) {
+		return nil, errSignatureEncoding
+	}
+	pad := len(out) - len(v)
+	clear(out[:pad])
+	copy(out[pad:], v)
+	return rest, nil
+}
+
+// joinSignature appends the Ecdsa-Sig-Value of r and s, the halves of sig.
+func joinSignature(der, sig []byte) []byte {
+	start := len(der)
+	der = append(der, tagSequence, 0)
+	der = appendInteger(der, sig[:len(sig)/2])
+	der = appendInteger(der, sig[len(sig)/2:])
+	der[start+1] = byte(len(der) - start - 2)
+	return der
+}
+
+// appendInteger appends a DER INTEGER; v is big-endian and not negative.
+func appendInteger(der, v []byte) []byte {
+	for len(v) > 1 && v[0] == 0 {
+		v = v[1:]
+	}
+	sign := v[0] >> 7
+	der = append(der, tagInteger, byte(len(v))+sign)
+	if sign == 1 {
+		der = append(der, 0)
+	}
+	return append(der, v...)
+}

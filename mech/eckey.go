@@ -1,0 +1,213 @@
+package mech
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"slices"
+
+	"tidelock.dev/tidelock/cryptoki"
+)
+
+// curve is a named curve of CKK_EC.
+type curve struct {
+	elliptic.Curve
+	// encodings are the values of CKA_EC_PARAMS that mean the curve, DER: its
+	// OBJECT IDENTIFIER, and its names as PrintableString (PKCS#11 3.2, 6.3).
+	encodings []string
+	// size is the length of a coordinate, and of the order, in bytes.
+	size int
+}
+
+// curves are the curves of CKK_EC, with the identifiers of RFC 5480, 2.1.1.1.
+var curves = []*curve{
+	{elliptic.P256(), []string{"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", "\x13\x09secp256r1", "\x13\x0aprime256v1", "\x13\x05P-256"}, 32},
+	{elliptic.P384(), []string{"\x06\x05\x2b\x81\x04\x00\x22", "\x13\x09secp384r1", "\x13\x05P-384"}, 48},
+}
+
+// The curve sizes, in bits.
+const (
+	minEC = 256
+	maxEC = 384
+)
+
+// ecFlags describe the curves in CK_MECHANISM_INFO.
+const ecFlags = cryptoki.CKF_EC_F_P | cryptoki.CKF_EC_OID | cryptoki.CKF_EC_CURVENAME | cryptoki.CKF_EC_UNCOMPRESS
+
+// ecKeyPairs is the generation of EC key pairs (PKCS#11 3.2, 6.3).
+var ecKeyPairs = []Mechanism{{
+	Type:         cryptoki.CKM_EC_KEY_PAIR_GEN,
+	Flags:        cryptoki.CKF_GENERATE_KEY_PAIR | ecFlags,
+	KeyTypes:     []cryptoki.KeyType{cryptoki.CKK_EC},
+	MinKey:       minEC,
+	MaxKey:       maxEC,
+	Shape:        cryptoki.ShapeNone,
+	Approved:     true,
+	GeneratePair: generateEC,
+}}
+
+// generateEC makes a key pair on the curve of CKA_EC_PARAMS.
+func generateEC(m *cryptoki.Mechanism, public, _ cryptoki.Template) (pub, priv cryptoki.Template, err error) {
+	if err := m.None(); err != nil {
+		return nil, nil, err
+	}
+	params, ok := public.Find(cryptoki.CKA_EC_PARAMS)
+	if !ok {
+		return nil, nil, missing(cryptoki.CKA_EC_PARAMS)
+	}
+	c, err := curveOf(params)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := ecdsa.GenerateKey(c.Curve, rand.Reader)
+	if err != nil {
+		return nil, nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "generating an EC key: %w", err)
+	}
+	point, err := key.PublicKey.Bytes()
+	if err != nil {
+		return nil, nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "encoding an EC point: %w", err)
+	}
+	value, err := key.Bytes()
+	if err != nil {
+		return nil, nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "encoding an EC key: %w", err)
+	}
+	pub, priv = curveTemplates(params, point, value)
+	return pub, priv, nil
+}
+
+// curveTemplates are the value attributes of a key pair on a curve. The curve is
+// named as the caller named it, so that the key has what its template says.
+func curveTemplates(params, point, value []byte) (pub, priv cryptoki.Template) {
+	pub = cryptoki.Template{
+		{Type: cryptoki.CKA_EC_PARAMS, Value: slices.Clone(params)},
+		{Type: cryptoki.CKA_EC_POINT, Value: slices.Concat([]byte{tagOctetString, byte(len(point))}, point)},
+	}
+	priv = cryptoki.Template{
+		{Type: cryptoki.CKA_EC_PARAMS, Value: slices.Clone(params)},
+		{Type: cryptoki.CKA_VALUE, Value: value},
+	}
+	return pub, priv
+}
+
+// DER tags (X.690, 8).
+const (
+	tagInteger         = 0x02
+	tagOctetString     = 0x04
+	tagOID             = 0x06
+	tagPrintableString = 0x13
+	tagSequence        = 0x30
+)
+
+// curveOf finds the curve that a value of CKA_EC_PARAMS means.
+func curveOf(params []byte) (*curve, error) {
+	for _, c := range curves {
+		if slices.Contains(c.encodings, string(params)) {
+			return c, nil
+		}
+	}
+	return nil, noCurve(params)
+}
+
+// noCurve is the error for parameters that mean no offered curve: one code for
+// curves that could be, another for bytes that are no parameters.
+func noCurve(params []byte) error {
+	if len(params) < 2 {
+		return invalid(cryptoki.CKA_EC_PARAMS, "is not DER")
+	}
+	switch params[0] {
+	case tagOID, tagPrintableString:
+		if int(params[1]) != len(params)-2 {
+			return invalid(cryptoki.CKA_EC_PARAMS, "is not DER")
+		}
+		return cryptoki.Errorf(cryptoki.CKR_CURVE_NOT_SUPPORTED, "curve %x", params)
+	case tagSequence:
+		return cryptoki.Errorf(cryptoki.CKR_CURVE_NOT_SUPPORTED, "explicit curve parameters")
+	}
+	return invalid(cryptoki.CKA_EC_PARAMS, "is neither an object identifier nor a curve name")
+}
+
+// point returns the content of CKA_EC_POINT, size bytes: the value is a DER OCTET
+// STRING of it (PKCS#11 3.2, 6.3), but programs also send it bare. nil where the
+// attribute is missing.
+func (a attributes) point(size int) ([]byte, error) {
+	v := a(cryptoki.CKA_EC_POINT)
+	switch {
+	case len(v) == 0:
+		return nil, nil
+	case len(v) == size:
+		return v, nil
+	case len(v) == size+2 && v[0] == tagOctetString && int(v[1]) == size:
+		return v[2:], nil
+	}
+	return nil, invalid(cryptoki.CKA_EC_POINT, "is not an uncompressed point of the curve")
+}
+
+// ecKey is a key of CKK_EC, public or private.
+type ecKey struct {
+	curve   *curve
+	public  *ecdsa.PublicKey
+	private *ecdsa.PrivateKey // nil in a public key
+}
+
+func (k *ecKey) Type() cryptoki.KeyType { return cryptoki.CKK_EC }
+
+// Size is that of the curve in bits.
+func (k *ecKey) Size() uint64 { return uint64(k.public.Params().BitSize) }
+
+// parseECPublic reads CKA_EC_PARAMS and CKA_EC_POINT; the point must be on the curve.
+func parseECPublic(a attributes) (*ecKey, error) {
+	c, err := a.curve()
+	if err != nil {
+		return nil, err
+	}
+	point, err := a.point(1 + 2*c.size)
+	if err != nil {
+		return nil, err
+	}
+	if point == nil {
+		return nil, missing(cryptoki.CKA_EC_POINT)
+	}
+	key, err := ecdsa.ParseUncompressedPublicKey(c.Curve, point)
+	if err != nil {
+		return nil, invalid(cryptoki.CKA_EC_POINT, "is not a point of the curve: %w", err)
+	}
+	return &ecKey{curve: c, public: key}, nil
+}
+
+// parseECPrivate reads CKA_EC_PARAMS and CKA_VALUE, a number below the order of the
+// curve. A CKA_EC_POINT beside them must be the key's.
+func parseECPrivate(a attributes) (*ecKey, error) {
+	c, err := a.curve()
+	if err != nil {
+		return nil, err
+	}
+	d, err := a.integer(cryptoki.CKA_VALUE, 8*c.size)
+	if err != nil {
+		return nil, err
+	}
+	value := d.FillBytes(make([]byte, c.size))
+	defer clear(value)
+	key, err := ecdsa.ParseRawPrivateKey(c.Curve, value)
+	if err != nil {
+		return nil, invalid(cryptoki.CKA_VALUE, "is not below the order of the curve and above 0")
+	}
+	point, err := a.point(1 + 2*c.size)
+	if err != nil {
+		return nil, err
+	}
+	if point != nil {
+		if own, err := key.PublicKey.Bytes(); err != nil || !bytes.Equal(own, point) {
+			return nil, invalid(cryptoki.CKA_EC_POINT, "is not the public key of CKA_VALUE")
+		}
+	}
+	return &ecKey{curve: c, public: &key.PublicKey, private: key}, nil
+}
+
+func (a attributes) curve() (*curve, error) {
+	params, err := a.value(cryptoki.CKA_EC_PARAMS)
+	if err != nil {
+		return nil, err
+	}
+	return curveOf(params)
+}

@@ -1,0 +1,28 @@
+package mech
+
+import "tidelock.dev/tidelock/cryptoki"
+
+// The errors that more than one family answers. They are values, so that refusing
+// costs an attacker more than us.
+var (
+	errOnePart      = cryptoki.Errorf(cryptoki.CKR_FUNCTION_NOT_SUPPORTED, "the mechanism works in one part only")
+	errNeedsPrivate = cryptoki.Errorf(cryptoki.CKR_KEY_TYPE_INCONSISTENT, "the function needs a private key")
+	errVerification = cryptoki.Errorf(cryptoki.CKR_SIGNATURE_INVALID, "the signature does not belong to this data and key")
+	errDecryption   = cryptoki.Errorf(cryptoki.CKR_ENCRYPTED_DATA_INVALID, "the data was not encrypted with this key and parameter, or was changed")
+)
+
+// invalid is the error for a bad attribute value. The format says what is wrong
+// with the value and must not give it.
+func invalid(t cryptoki.AttributeType, format string, args ...any) error {
+	return cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_VALUE_INVALID, "%v "+format, append([]any{t}, args...)...)
+}
+
+// missing is the error for a template that lacks an attribute.
+func missing(t cryptoki.AttributeType) error {
+	return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCOMPLETE, "%v is missing", t)
+}
+
+// badParameter is the error for a mechanism parameter.
+func badParameter(format string, args ...any) error {
+	return cryptoki.Errorf(cryptoki.CKR_MECHANISM_PARAM_INVALID, format, args...)
+}

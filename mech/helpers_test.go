@@ -1,0 +1,238 @@
+package mech
+
+import (
+	"encoding/hex"
+	"strings"
+	"sync"
+	"testing"
+
+	"tidelock.dev/tidelock/cryptoki"
+)
+
+// attribute is short for one attribute of a template.
+func attribute(t cryptoki.AttributeType, v []byte) cryptoki.Attribute {
+	return cryptoki.Attribute{Type: t, Value: v}
+}
+
+// getter gives ParseKey the attributes of a template.
+func getter(t cryptoki.Template) func(cryptoki.AttributeType) []byte {
+	return func(typ cryptoki.AttributeType) []byte {
+		v, _ := t.Find(typ)
+		return v
+	}
+}
+
+func mustParse(t testing.TB, class cryptoki.ObjectClass, typ cryptoki.KeyType, template cryptoki.Template) Key {
+	t.Helper()
+	key, err := ParseKey(class, typ, getter(template))
+	if err != nil {
+		t.Fatalf("ParseKey: %v", err)
+	}
+	return key
+}
+
+// keys is a key of each sort; public and private are the same for a secret key.
+type keys struct{ public, private Key }
+
+// fixture is a key pair as templates: made once, because RSA takes its time.
+type fixture struct{ public, private cryptoki.Template }
+
+func generated(t cryptoki.MechanismType, template cryptoki.Template) func() fixture {
+	return sync.OnceValue(func() fixture {
+		entry, ok := Lookup(t)
+		if !ok {
+			panic("no such mechanism")
+		}
+		m := cryptoki.New(t)
+		if entry.Generate != nil {
+			secret, err := entry.Generate(&m, template)
+			if err != nil {
+				panic(err)
+			}
+			return fixture{secret, secret}
+		}
+		public, private, err := entry.GeneratePair(&m, template, nil)
+		if err != nil {
+			panic(err)
+		}
+		return fixture{public, private}
+	})
+}
+
+var (
+	oidP256    = []byte("\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07")
+	oidP384    = []byte("\x06\x05\x2b\x81\x04\x00\x22")
+	oidEd25519 = []byte("\x06\x03\x2b\x65\x70")
+
+	rsaPair     = generated(cryptoki.CKM_RSA_PKCS_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_MODULUS_BITS, cryptoki.ULong(uint64(2048)))})
+	p256Pair    = generated(cryptoki.CKM_EC_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, oidP256)})
+	p384Pair    = generated(cryptoki.CKM_EC_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, oidP384)})
+	edwardsPair = generated(cryptoki.CKM_EC_EDWARDS_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, oidEd25519)})
+	aesSecret   = generated(cryptoki.CKM_AES_KEY_GEN, cryptoki.Template{attribute(cryptoki.CKA_VALUE_LEN, cryptoki.ULong(uint64(32)))})
+	genericKey  = generated(cryptoki.CKM_GENERIC_SECRET_KEY_GEN, cryptoki.Template{attribute(cryptoki.CKA_VALUE_LEN, cryptoki.ULong(uint64(32)))})
+)
+
+func (f fixture) pair(t testing.TB, typ cryptoki.KeyType) keys {
+	t.Helper()
+	return keys{
+		mustParse(t, cryptoki.CKO_PUBLIC_KEY, typ, f.public),
+		mustParse(t, cryptoki.CKO_PRIVATE_KEY, typ, f.private),
+	}
+}
+
+func (f fixture) secret(t testing.TB, typ cryptoki.KeyType) keys {
+	t.Helper()
+	key := mustParse(t, cryptoki.CKO_SECRET_KEY, typ, f.private)
+	return keys{key, key}
+}
+
+// secretKeyOf is a secret key of a known value.
+func secretKeyOf(t testing.TB, typ cryptoki.KeyType, value []byte) Key {
+	t.Helper()
+	return mustParse(t, cryptoki.CKO_SECRET_KEY, typ, cryptoki.Template{attribute(cryptoki.CKA_VALUE, value)})
+}
+
+// start begins an operation that must be possible.
+func start(t testing.TB, f Function, m cryptoki.Mechanism, key Key) Operation {
+	t.Helper()
+	op, err := tryStart(f, m, key)
+	if err != nil {
+		t.Fatalf("Start %v: %v", m.Type, err)
+	}
+	t.Cleanup(op.Close)
+	return op
+}
+
+func tryStart(f Function, m cryptoki.Mechanism, key Key) (Operation, error) {
+	entry, ok := Lookup(m.Type)
+	if !ok {
+		return nil, cryptoki.Errorf(cryptoki.CKR_MECHANISM_INVALID, "no mechanism %v", m.Type)
+	}
+	return entry.Start(f, &m, key)
+}
+
+// once executes a one-part operation that must succeed.
+func once(t testing.TB, f Function, m cryptoki.Mechanism, key Key, data, sig []byte) []byte {
+	t.Helper()
+	out, err := start(t, f, m, key).Once(data, sig)
+	if err != nil {
+		t.Fatalf("%v: %v", m.Type, err)
+	}
+	return out
+}
+
+// wantCode fails the test unless err carries code.
+func wantCode(t testing.TB, err error, code cryptoki.RV) {
+	t.Helper()
+	if got := cryptoki.Code(err); got != code {
+		t.Errorf("got %v (%v), want %v", got, err, code)
+	}
+}
+
+// unhex decodes hexadecimal with spaces.
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// flipped returns a copy of b with bit i changed.
+func flipped(b []byte, i int) []byte {
+	c := append([]byte(nil), b...)
+	c[i/8] ^= 1 << (i % 8)
+	return c
+}
+
+// pssParameters are those of most programs for a hash: its own in the mask, and a
+// salt of its length.
+func pssParameters(hash cryptoki.MechanismType, mgf cryptoki.MGF, salt uint64) cryptoki.PSSParameters {
+	return cryptoki.PSSParameters{HashAlg: hash, MGF: mgf, SaltLength: salt}
+}
+
+// use is a mechanism with a parameter and keys that suit it.
+type use struct {
+	name      string
+	mechanism cryptoki.Mechanism
+	keys      keys
+	// length is that of the data where the mechanism wants one, else 0.
+	length int
+}
+
+// signatureUses are uses of every signature mechanism.
+func signatureUses(t testing.TB) []use {
+	t.Helper()
+	var uses []use
+	add := func(k keys, length int, m cryptoki.Mechanism, suffix string) {
+		uses = append(uses, use{m.Type.String() + suffix, m, k, length})
+	}
+	rsa, p256, p384 := rsaPair().pair(t, cryptoki.CKK_RSA), p256Pair().pair(t, cryptoki.CKK_EC), p384Pair().pair(t, cryptoki.CKK_EC)
+	add(rsa, 51, cryptoki.New(cryptoki.CKM_RSA_PKCS), "")
+	add(p256, 32, cryptoki.New(cryptoki.CKM_ECDSA), " P-256")
+	add(p384, 48, cryptoki.New(cryptoki.CKM_ECDSA), " P-384")
+	add(rsa, 32, cryptoki.NewPSS(cryptoki.CKM_RSA_PKCS_PSS, pssParameters(cryptoki.CKM_SHA256, cryptoki.CKG_MGF1_SHA256, 20)), "")
+	for _, m := range []cryptoki.MechanismType{
+		cryptoki.CKM_SHA224_RSA_PKCS, cryptoki.CKM_SHA256_RSA_PKCS, cryptoki.CKM_SHA384_RSA_PKCS, cryptoki.CKM_SHA512_RSA_PKCS,
+	} {
+		add(rsa, 0, cryptoki.New(m), "")
+	}
+	for _, m := range []cryptoki.MechanismType{
+		cryptoki.CKM_ECDSA_SHA224, cryptoki.CKM_ECDSA_SHA256, cryptoki.CKM_ECDSA_SHA384, cryptoki.CKM_ECDSA_SHA512,
+	} {
+		add(p256, 0, cryptoki.New(m), " P-256")
+		add(p384, 0, cryptoki.New(m), " P-384")
+	}
+	for _, p := range []struct {
+		m    cryptoki.MechanismType
+		hash cryptoki.MechanismType
+		mgf  cryptoki.MGF
+		salt uint64
+	}{
+		{cryptoki.CKM_SHA224_RSA_PKCS_PSS, cryptoki.CKM_SHA224, cryptoki.CKG_MGF1_SHA224, 28},
+		{cryptoki.CKM_SHA256_RSA_PKCS_PSS, cryptoki.CKM_SHA256, cryptoki.CKG_MGF1_SHA256, 32},
+		{cryptoki.CKM_SHA384_RSA_PKCS_PSS, cryptoki.CKM_SHA384, cryptoki.CKG_MGF1_SHA384, 48},
+		{cryptoki.CKM_SHA512_RSA_PKCS_PSS, cryptoki.CKM_SHA512, cryptoki.CKG_MGF1_SHA512, 190},
+	} {
+		add(rsa, 0, cryptoki.NewPSS(p.m, pssParameters(p.hash, p.mgf, p.salt)), "")
+	}
+	ed := edwardsPair().pair(t, cryptoki.CKK_EC_EDWARDS)
+	add(ed, 0, cryptoki.New(cryptoki.CKM_EDDSA), "")
+	add(ed, 0, cryptoki.NewEdDSA(cryptoki.CKM_EDDSA, cryptoki.EdDSAParameters{}), " empty parameter")
+	add(ed, 0, cryptoki.NewEdDSA(cryptoki.CKM_EDDSA, cryptoki.EdDSAParameters{Context: []byte("tide")}), " ctx")
+	add(ed, 0, cryptoki.NewEdDSA(cryptoki.CKM_EDDSA, cryptoki.EdDSAParameters{Prehash: true, Context: []byte("tide")}), " ph")
+	for m, own := range map[cryptoki.MechanismType]cryptoki.KeyType{
+		cryptoki.CKM_SHA224_HMAC: cryptoki.CKK_SHA224_HMAC, cryptoki.CKM_SHA256_HMAC: cryptoki.CKK_SHA256_HMAC,
+		cryptoki.CKM_SHA384_HMAC: cryptoki.CKK_SHA384_HMAC, cryptoki.CKM_SHA512_HMAC: cryptoki.CKK_SHA512_HMAC,
+	} {
+		add(genericKey().secret(t, cryptoki.CKK_GENERIC_SECRET), 0, cryptoki.New(m), "")
+		add(genericKey().secret(t, own), 0, cryptoki.New(m), " own key type")
+	}
+	return uses
+}
+
+// cipherUses are uses of every encryption mechanism.
+func cipherUses(t testing.TB) []use {
+	t.Helper()
+	aes, rsa := aesSecret().secret(t, cryptoki.CKK_AES), rsaPair().pair(t, cryptoki.CKK_RSA)
+	gcm := func(iv int, tag uint64) cryptoki.Mechanism {
+		return cryptoki.NewGCM(cryptoki.CKM_AES_GCM, cryptoki.GCMParameters{IV: make([]byte, iv), AAD: []byte("aad"), TagBits: tag})
+	}
+	return []use{
+		{"CBC", cryptoki.NewBytes(cryptoki.CKM_AES_CBC_PAD, []byte("0123456789abcdef")), aes, 0},
+		{"GCM", gcm(12, 128), aes, 0},
+		{"GCM short tag", gcm(12, 96), aes, 0},
+		{"GCM long IV", gcm(256, 128), aes, 0},
+		{"GCM short IV and tag", gcm(1, 104), aes, 0},
+		{"OAEP", cryptoki.NewOAEP(cryptoki.CKM_RSA_PKCS_OAEP, cryptoki.OAEPParameters{
+			HashAlg: cryptoki.CKM_SHA256, MGF: cryptoki.CKG_MGF1_SHA256, Source: cryptoki.CKZ_DATA_SPECIFIED,
+		}), rsa, 190},
+		{"OAEP SHA-1, label", cryptoki.NewOAEP(cryptoki.CKM_RSA_PKCS_OAEP, cryptoki.OAEPParameters{
+			HashAlg: cryptoki.CKM_SHA_1, MGF: cryptoki.CKG_MGF1_SHA1, Source: cryptoki.CKZ_DATA_SPECIFIED, SourceData: []byte("label"),
+		}), rsa, 100},
+		{"OAEP two hashes", cryptoki.NewOAEP(cryptoki.CKM_RSA_PKCS_OAEP, cryptoki.OAEPParameters{
+			HashAlg: cryptoki.CKM_SHA512, MGF: cryptoki.CKG_MGF1_SHA1,
+		}), rsa, 1},
+	}
+}

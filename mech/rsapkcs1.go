@@ -1,0 +1,82 @@
+package mech
+
+import (
+	"crypto"
+	"crypto/rsa"
+
+	"tidelock.dev/tidelock/cryptoki"
+)
+
+// rsaPKCS1 are the RSASSA-PKCS1-v1_5 signatures (RFC 8017, 8.2; PKCS#11 3.2, 6.1).
+// CKM_RSA_PKCS signs a DigestInfo that the caller has made, and so is
+// not approved: the module does not see the hash. Its encryption is not offered:
+// the padding cannot be removed without being an oracle.
+var rsaPKCS1 = []Mechanism{
+	pkcs1Of(cryptoki.CKM_RSA_PKCS, 0),
+	pkcs1Of(cryptoki.CKM_SHA224_RSA_PKCS, crypto.SHA224),
+	pkcs1Of(cryptoki.CKM_SHA256_RSA_PKCS, crypto.SHA256),
+	pkcs1Of(cryptoki.CKM_SHA384_RSA_PKCS, crypto.SHA384),
+	pkcs1Of(cryptoki.CKM_SHA512_RSA_PKCS, crypto.SHA512),
+}
+
+func pkcs1Of(t cryptoki.MechanismType, h crypto.Hash) Mechanism {
+	return keyed(Mechanism{
+		Type:      t,
+		Flags:     cryptoki.CKF_SIGN | cryptoki.CKF_VERIFY,
+		KeyTypes:  []cryptoki.KeyType{cryptoki.CKK_RSA},
+		MinKey:    minRSA,
+		MaxKey:    maxRSA,
+		Shape:     cryptoki.ShapeNone,
+		MultiPart: h != 0,
+		Approved:  h != 0,
+	}, func(f Function, p *cryptoki.Mechanism, key *rsaKey) (Operation, error) {
+		if err := key.half(f); err != nil {
+			return nil, err
+		}
+		if err := p.None(); err != nil {
+			return nil, err
+		}
+		return &signature{scheme: &pkcs1{key, h}, verify: f == Verify, hash: h}, nil
+	})
+}
+
+// pkcs1 is RSASSA-PKCS1-v1_5.
+type pkcs1 struct {
+	key  *rsaKey
+	hash crypto.Hash // 0: the input is a DigestInfo
+}
+
+// pkcs1Overhead is the least that EMSA-PKCS1-v1_5 adds (RFC 8017, 9.2).
+const pkcs1Overhead = 11
+
+func (s *pkcs1) sign(input []byte) ([]byte, error) {
+	if err := s.fits(input); err != nil {
+		return nil, err
+	}
+	sig, err := s.key.privateOperation(input, s.hash)
+	if err != nil {
+		return nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "RSA signature: %w", err)
+	}
+	return sig, nil
+}
+
+func (s *pkcs1) verify(input, sig []byte) error {
+	if err := s.fits(input); err != nil {
+		return err
+	}
+	if rsa.VerifyPKCS1v15(s.key.public, s.hash, input, sig) != nil {
+		return errVerification
+	}
+	return nil
+}
+
+// fits bounds the data of CKM_RSA_PKCS. A DigestInfo of an offered hash fits
+// every key.
+func (s *pkcs1) fits(input []byte) error {
+	if most := s.size() - pkcs1Overhead; len(input) > most {
+		return cryptoki.Errorf(cryptoki.CKR_DATA_LEN_RANGE, "%d bytes of data where the key takes at most %d", len(input), most)
+	}
+	return nil
+}
+
+func (s *pkcs1) size() int { return s.key.public.Size() }
