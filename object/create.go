@@ -1,0 +1,99 @@
+package object
+
+import (
+	"tidelock.dev/tidelock/cryptoki"
+)
+
+// Origin is how an object came to be. It decides what a template may hold and
+// the history flags of a key.
+type Origin uint8
+
+// The origins.
+const (
+	Created   Origin = iota // C_CreateObject
+	Generated               // C_GenerateKey, C_GenerateKeyPair
+)
+
+// Context is what the making of an object depends on besides its template.
+type Context struct {
+	Origin Origin
+	// Mechanism generated the key; CKA_KEY_GEN_MECHANISM. Not used for Created.
+	Mechanism cryptoki.MechanismType
+	// LoggedIn says that a user is logged in who may use private objects: objects are
+	// then private by default.
+	LoggedIn bool
+	// UniqueID is the object's CKA_UNIQUE_ID; empty for none.
+	UniqueID string
+}
+
+// Check finds what is wrong with the template of a key that is to be generated,
+// before the work of generating it. Errors: those of New.
+func Check(ctx Context, class cryptoki.ObjectClass, keyType cryptoki.KeyType, t cryptoki.Template) error {
+	d, err := newDraft(ctx, class, keyType, t)
+	if err != nil {
+		return err
+	}
+	d.complete()
+	return d.check()
+}
+
+// New makes an object of the caller's template and, for a generated key, the
+// values that the mechanism made; they win over the template. It copies what it
+// keeps; the caller wipes its own.
+//
+// For what is wrong with the template it gives the codes of PKCS#11 3.2, 4.1.1:
+//   - CKR_ATTRIBUTE_TYPE_INVALID: an attribute that no object has
+//   - CKR_ATTRIBUTE_VALUE_INVALID: a value that the attribute cannot have, or a class
+//     or key type that is not supported
+//   - CKR_ATTRIBUTE_READ_ONLY: an attribute that the server alone gives
+//   - CKR_TEMPLATE_INCOMPLETE: a missing attribute
+//   - CKR_TEMPLATE_INCONSISTENT: an attribute of other kinds of objects or given twice,
+//     a class or key type that is not the mechanism's, values or purposes that do
+//     not go together
+func New(ctx Context, class cryptoki.ObjectClass, keyType cryptoki.KeyType, t, values cryptoki.Template) (*Object, error) {
+	d, err := newDraft(ctx, class, keyType, t)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.add(values); err != nil {
+		return nil, err
+	}
+	d.complete()
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	return d.object()
+}
+
+// FromTemplate is C_CreateObject: the template tells class and key type.
+// Errors: those of New.
+func FromTemplate(ctx Context, t cryptoki.Template) (*Object, error) {
+	ctx.Origin = Created
+	class, err := selector[cryptoki.ObjectClass](t, cryptoki.CKA_CLASS)
+	if err != nil {
+		return nil, err
+	}
+	keyType := noKeyType
+	if isKeyClass(class) {
+		if keyType, err = selector[cryptoki.KeyType](t, cryptoki.CKA_KEY_TYPE); err != nil {
+			return nil, err
+		}
+		if keyType == noKeyType {
+			return nil, cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_VALUE_INVALID, "CKA_KEY_TYPE is CK_UNAVAILABLE_INFORMATION")
+		}
+	}
+	return New(ctx, class, keyType, t, nil)
+}
+
+// selector reads an attribute that tells what the rest of the template is.
+func selector[T ~uint64](t cryptoki.Template, typ cryptoki.AttributeType) (T, error) {
+	v, ok := t.Find(typ)
+	if !ok {
+		return 0, cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCOMPLETE, "%v is missing", typ)
+	}
+	n, ok := cryptoki.ParseULong(v)
+	if !ok {
+		return 0, cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_VALUE_INVALID, "%v %w", typ, errULong)
+	}
+	return T(n), nil
+}

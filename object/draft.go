@@ -1,0 +1,196 @@
+package object
+
+import (
+	"bytes"
+	"math/bits"
+	"slices"
+
+	"tidelock.dev/tidelock/cryptoki"
+)
+
+// draft is an object that is being made.
+type draft struct {
+	ctx        Context
+	rules      *ruleSet
+	attributes map[cryptoki.AttributeType][]byte
+}
+
+// newDraft takes the caller's template in.
+func newDraft(ctx Context, class cryptoki.ObjectClass, keyType cryptoki.KeyType, t cryptoki.Template) (*draft, error) {
+	rules, err := findRules(class, keyType)
+	if err != nil {
+		return nil, err
+	}
+	list, err := rules.resolve(t)
+	if err != nil {
+		return nil, err
+	}
+	d := &draft{ctx, rules, make(map[cryptoki.AttributeType][]byte, len(rules.rules))}
+	for _, g := range list {
+		if err := d.give(g); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range rules.rules {
+		if _, ok := d.attributes[r.attribute]; !ok && r.presence(ctx.Origin) == required {
+			return nil, cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCOMPLETE, "%v is missing", r.attribute)
+		}
+	}
+	if ctx.UniqueID != "" {
+		d.attributes[cryptoki.CKA_UNIQUE_ID] = []byte(ctx.UniqueID)
+	}
+	return d, nil
+}
+
+func (r *rule) presence(o Origin) presence {
+	if o == Created {
+		return r.create
+	}
+	return r.generate
+}
+
+// give takes one attribute of the caller's template in.
+func (d *draft) give(g given) error {
+	t := g.rule.attribute
+	switch p := g.rule.presence(d.ctx.Origin); {
+	case p == readOnly:
+		return cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_READ_ONLY, "%v cannot be given", t)
+	case p == onlyFalse && !isFalse(g.value):
+		return cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_READ_ONLY, "%v cannot be true", t)
+	}
+	// Class and key type are known already; the template may repeat them.
+	if (t == cryptoki.CKA_CLASS || t == cryptoki.CKA_KEY_TYPE) && !bytes.Equal(g.value, g.rule.initial(d)) {
+		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "%v is not that of a %v", t, d.rules)
+	}
+	d.attributes[t] = g.value
+	return nil
+}
+
+// add takes the values in that a mechanism made. Error: CKR_GENERAL_ERROR, since
+// nothing that a caller does makes them bad.
+func (d *draft) add(values cryptoki.Template) error {
+	if len(values) == 0 {
+		return nil
+	}
+	list, err := d.rules.resolve(values)
+	if err != nil {
+		return cryptoki.Errorf(cryptoki.CKR_GENERAL_ERROR, "%v made a %v that cannot be: %v", d.ctx.Mechanism, d.rules, err)
+	}
+	for _, r := range d.rules.rules {
+		if r.marks&measured != 0 {
+			delete(d.attributes, r.attribute)
+		}
+	}
+	for _, g := range list {
+		d.attributes[g.rule.attribute] = g.value
+	}
+	return nil
+}
+
+// complete gives the attributes that have no value their initial ones.
+func (d *draft) complete() {
+	for _, r := range d.rules.rules {
+		if _, ok := d.attributes[r.attribute]; !ok && r.initial != nil {
+			d.attributes[r.attribute] = r.initial(d)
+		}
+	}
+}
+
+// check decides whether the attributes go together.
+// Error: CKR_TEMPLATE_INCONSISTENT.
+func (d *draft) check() error {
+	if err := checkTogether(func(t cryptoki.AttributeType) []byte { return d.attributes[t] }); err != nil {
+		return err
+	}
+	return checkMade(d.rules.kind, purposesOf(d.bool))
+}
+
+// checkTogether checks what holds between the attributes of an object.
+// Error: CKR_TEMPLATE_INCONSISTENT.
+func checkTogether(get func(cryptoki.AttributeType) []byte) error {
+	start, end := get(cryptoki.CKA_START_DATE), get(cryptoki.CKA_END_DATE)
+	if len(start) > 0 && len(end) > 0 && bytes.Compare(start, end) > 0 {
+		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "CKA_START_DATE is after CKA_END_DATE")
+	}
+	if isTrue(get(cryptoki.CKA_ALWAYS_AUTHENTICATE)) && !isTrue(get(cryptoki.CKA_PRIVATE)) {
+		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "CKA_ALWAYS_AUTHENTICATE needs CKA_PRIVATE")
+	}
+	return nil
+}
+
+// object makes the object of a complete draft.
+func (d *draft) object() (*Object, error) {
+	o := &Object{rules: d.rules, granted: purposesOf(d.bool)}
+	for _, r := range d.rules.rules {
+		v, ok := d.attributes[r.attribute]
+		switch {
+		case !ok && r.create == required:
+			return nil, cryptoki.Errorf(cryptoki.CKR_GENERAL_ERROR, "%v made a %v without %v", d.ctx.Mechanism, d.rules, r.attribute)
+		case !ok:
+		case r.marks&inValue != 0:
+			o.values = append(o.values, value{r.attribute, len(v), clone(v)})
+		default:
+			o.shown = append(o.shown, cryptoki.Attribute{Type: r.attribute, Value: clone(v)})
+		}
+	}
+	o.sort()
+	return o, nil
+}
+
+// clone copies a value. Unlike bytes.Clone it never gives nil, which means that
+// there is no such attribute.
+func clone(v []byte) []byte { return append(make([]byte, 0, len(v)), v...) }
+
+func (d *draft) bool(t cryptoki.AttributeType) bool { return isTrue(d.attributes[t]) }
+
+func isTrue(v []byte) bool { b, ok := cryptoki.ParseBool(v); return ok && b }
+
+func isFalse(v []byte) bool { b, ok := cryptoki.ParseBool(v); return ok && !b }
+
+// The initial values.
+
+func no(*draft) []byte    { return cryptoki.Bool(false) }
+func yes(*draft) []byte   { return cryptoki.Bool(true) }
+func zero(*draft) []byte  { return cryptoki.ULong(uint64(0)) }
+func empty(*draft) []byte { return []byte{} }
+
+func ofClass(d *draft) []byte    { return cryptoki.ULong(d.rules.class) }
+func ofKeyType(d *draft) []byte  { return cryptoki.ULong(d.rules.keyType) }
+func ifLoggedIn(d *draft) []byte { return cryptoki.Bool(d.ctx.LoggedIn) }
+
+// The history of a key tells of its whole life: what came from outside was
+// there in clear, whatever its template says now.
+
+func ifLocal(d *draft) []byte { return cryptoki.Bool(d.ctx.Origin == Generated) }
+
+func madeBy(d *draft) []byte {
+	if d.ctx.Origin != Generated {
+		return cryptoki.ULong(cryptoki.UnavailableInformation)
+	}
+	return cryptoki.ULong(d.ctx.Mechanism)
+}
+
+func ifSensitive(d *draft) []byte {
+	return cryptoki.Bool(d.ctx.Origin == Generated && d.bool(cryptoki.CKA_SENSITIVE))
+}
+
+func ifNotExtractable(d *draft) []byte {
+	return cryptoki.Bool(d.ctx.Origin == Generated && !d.bool(cryptoki.CKA_EXTRACTABLE))
+}
+
+func modulusBits(d *draft) []byte {
+	n := d.attributes[cryptoki.CKA_MODULUS]
+	if len(n) == 0 {
+		return zero(d)
+	}
+	return cryptoki.ULong(uint64(8*(len(n)-1) + bits.Len8(n[0])))
+}
+
+func valueLength(d *draft) []byte {
+	return cryptoki.ULong(uint64(len(d.attributes[cryptoki.CKA_VALUE])))
+}
+
+func (o *Object) sort() {
+	slices.SortFunc(o.shown, func(a, b cryptoki.Attribute) int { return byType(a, b.Type) })
+	slices.SortFunc(o.values, func(a, b value) int { return byValueType(a, b.typ) })
+}

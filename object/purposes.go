@@ -1,0 +1,141 @@
+package object
+
+import (
+	"fmt"
+
+	"tidelock.dev/tidelock/cryptoki"
+)
+
+// purposes is a set of what a key may be used for. The bits are stored: a number
+// is never reused.
+type purposes uint16
+
+const (
+	encrypt purposes = 1 << iota
+	decrypt
+	sign
+	signRecover
+	verify
+	verifyRecover
+	wrap
+	unwrap
+	derive
+	encapsulate
+	decapsulate
+
+	allPurposes purposes = 1<<iota - 1
+)
+
+// usage pairs a purpose with its attribute.
+var usage = [...]struct {
+	attribute cryptoki.AttributeType
+	purpose   purposes
+}{
+	{cryptoki.CKA_ENCRYPT, encrypt},
+	{cryptoki.CKA_DECRYPT, decrypt},
+	{cryptoki.CKA_SIGN, sign},
+	{cryptoki.CKA_SIGN_RECOVER, signRecover},
+	{cryptoki.CKA_VERIFY, verify},
+	{cryptoki.CKA_VERIFY_RECOVER, verifyRecover},
+	{cryptoki.CKA_WRAP, wrap},
+	{cryptoki.CKA_UNWRAP, unwrap},
+	{cryptoki.CKA_DERIVE, derive},
+	{cryptoki.CKA_ENCAPSULATE, encapsulate},
+	{cryptoki.CKA_DECAPSULATE, decapsulate},
+}
+
+// purposeOf is the purpose that an attribute stands for, 0 when it is none.
+func purposeOf(t cryptoki.AttributeType) purposes {
+	for _, u := range usage {
+		if u.attribute == t {
+			return u.purpose
+		}
+	}
+	return 0
+}
+
+// purposesOf collects the purposes that are true.
+func purposesOf(is func(cryptoki.AttributeType) bool) purposes {
+	var p purposes
+	for _, u := range usage {
+		if is(u.attribute) {
+			p |= u.purpose
+		}
+	}
+	return p
+}
+
+// conflict is two purposes that one key must not have: together they reveal keys.
+type conflict struct {
+	of   kind
+	a, b purposes
+	why  string
+}
+
+// conflicts are refused by every partition, whatever its policies.
+var conflicts = []conflict{
+	{secretKeys, wrap, decrypt, "a key that it wraps could be decrypted"},
+	{secretKeys, unwrap, encrypt, "a key of known value could be encrypted and unwrapped"},
+	{secretKeys, encrypt, derive, "an encryption could give the derived key"},
+	{secretKeys, sign, derive, "a MAC could give the derived key"},
+	{privateKeys, unwrap, decrypt, "a wrapped key could be decrypted"},
+}
+
+// conflictOf finds two purposes of p that a key of kind k must not have.
+func conflictOf(k kind, p purposes) *conflict {
+	for i := range conflicts {
+		if c := &conflicts[i]; c.of&k != 0 && p&c.a != 0 && p&c.b != 0 {
+			return c
+		}
+	}
+	return nil
+}
+
+func (c *conflict) Error() string {
+	return fmt.Sprintf("a key cannot have both %v and %v: %s", c.a, c.b, c.why)
+}
+
+// String names the attribute of a single purpose.
+func (p purposes) String() string {
+	for _, u := range usage {
+		if u.purpose == p {
+			return u.attribute.String()
+		}
+	}
+	return fmt.Sprintf("purposes %#x", uint16(p))
+}
+
+// generalPurpose is what programs ask for that do not know what a secret key
+// will be used for. A key made with all of these is let pass, and is then mixed.
+const generalPurpose = encrypt | decrypt | wrap | unwrap
+
+// checkMade decides on the purposes that a new key asks for.
+// Error: CKR_TEMPLATE_INCONSISTENT.
+func checkMade(k kind, p purposes) error {
+	if k&secretKeys != 0 && p&generalPurpose == generalPurpose {
+		return nil
+	}
+	if c := conflictOf(k, p); c != nil {
+		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "%w", c)
+	}
+	return nil
+}
+
+// checkGranted decides on a change of a key's purposes. What it had before counts
+// although it has it no longer, because what was wrapped with the key then is
+// still about. A mixed key gets no further purpose.
+// Error: CKR_TEMPLATE_INCONSISTENT.
+func checkGranted(k kind, before, after purposes) error {
+	if before|after == before {
+		return nil
+	}
+	if c := conflictOf(k, before|after); c != nil {
+		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "%w", c)
+	}
+	return nil
+}
+
+// Mixed says that the key has or had purposes that conflict, as a secret key
+// made for all purposes at once has. Such a key must neither wrap a sensitive key
+// nor unwrap or derive one that can be used.
+func (o *Object) Mixed() bool { return conflictOf(o.rules.kind, o.granted) != nil }
