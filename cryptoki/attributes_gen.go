@@ -131,7 +131,6 @@ const (
 	CKA_HSS_LMOTS_TYPE                    AttributeType = 0x619
 	CKA_HSS_LMS_TYPES                     AttributeType = 0x61a
 	CKA_HSS_LMOTS_TYPES                   AttributeType = 0x61b
-	CKA_KEYS_REMAINING                    AttributeType = 0x61c
 	CKA_HSS_KEYS_REMAINING                AttributeType = 0x61c
 	CKA_PARAMETER_SET                     AttributeType = 0x61d
 	CKA_OBJECT_VALIDATION_FLAGS           AttributeType = 0x61e
@@ -368,7 +367,6 @@ var attributeNames = names[AttributeType]{
 	{CKA_HSS_LMOTS_TYPE, "CKA_HSS_LMOTS_TYPE"},
 	{CKA_HSS_LMS_TYPES, "CKA_HSS_LMS_TYPES"},
 	{CKA_HSS_LMOTS_TYPES, "CKA_HSS_LMOTS_TYPES"},
-	{CKA_KEYS_REMAINING, "CKA_KEYS_REMAINING"},
 	{CKA_HSS_KEYS_REMAINING, "CKA_HSS_KEYS_REMAINING"},
 	{CKA_PARAMETER_SET, "CKA_PARAMETER_SET"},
 	{CKA_OBJECT_VALIDATION_FLAGS, "CKA_OBJECT_VALIDATION_FLAGS"},
@@ -553,7 +551,7 @@ func (t AttributeType) Kind() AttributeKind {
 		CKA_HSS_LEVELS,
 		CKA_HSS_LMS_TYPE,
 		CKA_HSS_LMOTS_TYPE,
-		CKA_KEYS_REMAINING,
+		CKA_HSS_KEYS_REMAINING,
 		CKA_PARAMETER_SET,
 		CKA_OBJECT_VALIDATION_FLAGS,
 		CKA_VALIDATION_TYPE,

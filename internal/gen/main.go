@@ -24,6 +24,7 @@ type output struct {
 // families make the generated files from the tables under root.
 var families = []func(root string) ([]output, error){
 	constantOutputs,
+	headerOutputs,
 	codecOutputs,
 }
 
