@@ -4,12 +4,14 @@
 // what they hold. Engines are in the packages below; storetest is the suite that
 // each of them passes.
 //
-// It does no I/O and may import nothing but the standard library.
+// It does no I/O and may import cryptoki and the standard library.
 package keystore
 
 import (
 	"errors"
 	"fmt"
+
+	"tidelock.dev/tidelock/cryptoki"
 )
 
 // Table is one of the fixed set of tables. The numbers are part of the format on
@@ -106,8 +108,9 @@ type Writer interface {
 
 // Store is a durable store. It is safe for concurrent use.
 //
-// Transactions do not nest: the function of a View or an Update must not call View
-// or Update of the same store.
+// Transactions do not nest: the function of a View or an Update must neither call
+// View or Update of the same store nor wait for one elsewhere. An update can have to
+// wait for the views under way, so a view is short.
 type Store interface {
 	// View calls fn with one consistent state of the store, which holds at least every
 	// Update that returned before View was called. It may hold an Update that has not
@@ -170,5 +173,8 @@ func CheckRecord(t Table, key, value []byte) error {
 	return nil
 }
 
-// Fail makes the error of a store that has failed.
-func Fail(cause error) error { return fmt.Errorf("%w: %w", ErrFailed, cause) }
+// Fail makes the error of a store that has failed: ErrFailed with its cause, and
+// CKR_DEVICE_ERROR.
+func Fail(cause error) error {
+	return cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "%w: %w", ErrFailed, cause)
+}
