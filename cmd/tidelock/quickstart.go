@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"tidelock.dev/tidelock/home"
+)
+
+func quickstartCommand() *cobra.Command {
+	var p home.Quickstart
+	var partitionVersion int
+	cmd := &cobra.Command{
+		Use:   "quickstart --home DIR --label LABEL --so-pin PIN --pin PIN",
+		Short: "Make an HSM with one partition for development, without questions",
+		Long: `quickstart makes an initialised HSM in a new directory, with one partition and its
+Crypto Officer ready. It is for development and tests: the root key lies in a file
+beside the store, the PINs stand on the command line, the SO PIN serves both the
+HSM SO and the Partition SO, and nobody has to change the initial PIN (HSM policy 21
+off). With TIDELOCK_HOME set to the directory, libtidelock.so starts the server by
+itself.`,
+		Example: "  tidelock quickstart --home ~/hsm --label demo --so-pin 12345678 --pin 87654321",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, _ := cmd.Flags().GetString("home")
+			switch {
+			case dir == "":
+				return errors.New("quickstart needs --home DIR, a new directory for the HSM")
+			case p.Label == "" || p.SOPIN == "" || p.PIN == "":
+				return errors.New("quickstart needs --label, --so-pin and --pin")
+			case partitionVersion == 1:
+				return errors.New("--partition-version 1: this release makes V0 partitions only; V1 (Scalable Key Storage, Per-Key Authorization) is not part of it")
+			case partitionVersion != 0:
+				return fmt.Errorf("--partition-version %d: a partition is of version 0 or 1", partitionVersion)
+			}
+			h, err := p.Make(dir)
+			if err != nil {
+				return err
+			}
+			return printFields(cmd, []field{
+				{"HSM", "home", h.Dir},
+				{"Mode", "mode", "development"},
+				{"Partition", "partition", p.Label},
+				{"Slot", "slot", 0},
+				{"Use it with", "environment", home.Env + "=" + h.Dir},
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&p.Label, "label", "", "label of the partition, 1 to 32 characters")
+	f.StringVar(&p.SOPIN, "so-pin", "", "PIN of the HSM SO and the Partition SO, 4 to 255 characters")
+	f.StringVar(&p.PIN, "pin", "", "PIN of the Crypto Officer, 4 to 255 characters")
+	f.IntVar(&partitionVersion, "partition-version", 0, "version of the partition")
+	return cmd
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tidelock.dev/tidelock/home"
+	"tidelock.dev/tidelock/serve"
+)
+
+func serveCommand() *cobra.Command {
+	var idleExit time.Duration
+	var ready int
+	cmd := &cobra.Command{
+		Use:     "serve",
+		Short:   "Run the HSM's server until it is told to stop",
+		Example: "  tidelock serve --home ~/hsm",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			h, err := homeOf(cmd)
+			if err != nil {
+				return err
+			}
+			return runServer(cmd.Context(), h, idleExit, ready)
+		},
+	}
+	cmd.Flags().DurationVar(&idleExit, "idle-exit", 0, "leave when no application was there for so long (0: never)")
+	cmd.Flags().IntVar(&ready, "ready-fd", -1, "descriptor that is written to and closed when the server listens")
+	cmd.Flags().Lookup("ready-fd").Hidden = true
+	return cmd
+}
+
+// homeOf finds the home that --home or the environment names.
+func homeOf(cmd *cobra.Command) (home.Home, error) {
+	dir, err := cmd.Flags().GetString("home")
+	if err != nil {
+		return home.Home{}, err
+	}
+	return home.Find(dir)
+}
+
+func runServer(ctx context.Context, h home.Home, idleExit time.Duration, ready int) error {
+	config, err := h.ReadConfig()
+	if err != nil {
+		return err
+	}
+	level, err := config.LogLevel()
+	if err != nil {
+		return err
+	}
+	mode, err := config.SocketMode()
+	if err != nil {
+		return err
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	opened, err := h.Open(log, "tidelock "+version)
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+	listener, err := serve.Listen(h.Socket(), mode)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(h.Socket())
+	server := serve.New(serve.Config{
+		HSM: opened.HSM, AllowedUIDs: config.Socket.AllowedUIDs, IdleExit: idleExit, Log: log,
+	})
+	log.Info("serving", "home", h.Dir, "socket", h.Socket(), "version", version)
+	if ready >= 0 {
+		f := os.NewFile(uintptr(ready), "ready")
+		if _, err := f.Write([]byte{1}); err != nil {
+			return fmt.Errorf("telling that the server is ready: %w", err)
+		}
+		f.Close()
+	}
+	err = server.Serve(ctx, listener)
+	log.Info("stopped")
+	return err
+}

@@ -1,0 +1,135 @@
+package home
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"tidelock.dev/tidelock/hsm"
+	"tidelock.dev/tidelock/internal/secret"
+	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/keystore/boltstore"
+	"tidelock.dev/tidelock/seal"
+)
+
+// Opened is an HSM with the store below it.
+type Opened struct {
+	HSM   *hsm.HSM
+	store keystore.Store
+}
+
+// Close closes the store. The HSM is not used any more.
+func (o *Opened) Close() error { return o.store.Close() }
+
+// Open starts the home's HSM. The store's lock keeps a second server out.
+func (h Home) Open(log *slog.Logger, server string) (*Opened, error) {
+	rootKey, err := h.readRootKey()
+	if err != nil {
+		return nil, err
+	}
+	defer rootKey.Wipe()
+	store, err := boltstore.Open(h.Store())
+	if err != nil {
+		return nil, err
+	}
+	core, err := hsm.Open(hsm.Config{
+		Store: store, Answers: []secret.Bytes{rootKey}, Now: time.Now, Log: log, Server: server,
+	})
+	if err != nil {
+		store.Close()
+		if errors.Is(err, seal.ErrWrongSecret) {
+			return nil, fmt.Errorf("%s does not open %s: one of them belongs to another HSM, or was changed", h.RootKey(), h.Store())
+		}
+		return nil, fmt.Errorf("the HSM in %s: %w", h.Dir, err)
+	}
+	return &Opened{core, store}, nil
+}
+
+// readRootKey reads the key file, which nobody else may be able to read.
+func (h Home) readRootKey() (secret.Bytes, error) {
+	f, err := os.Open(h.RootKey())
+	if err != nil {
+		return secret.Bytes{}, fmt.Errorf("the root key: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return secret.Bytes{}, fmt.Errorf("the root key: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return secret.Bytes{}, fmt.Errorf("the root key %s can be read by others (mode %04o): chmod 600", h.RootKey(), info.Mode().Perm())
+	}
+	if info.Size() != seal.KeyFileSize {
+		return secret.Bytes{}, fmt.Errorf("the root key %s has %d bytes, not %d", h.RootKey(), info.Size(), seal.KeyFileSize)
+	}
+	key := secret.New(seal.KeyFileSize)
+	if _, err := f.ReadAt(key.Expose(), 0); err != nil {
+		return secret.Bytes{}, fmt.Errorf("the root key: %w", err)
+	}
+	return key, nil
+}
+
+// Quickstart says what a development HSM is to be.
+type Quickstart struct {
+	Label, SOPIN, PIN string
+	// Test makes password hashes that cost nothing, for the project's own tests.
+	Test bool
+}
+
+// Make makes the HSM in a new directory.
+func (q Quickstart) Make(dir string) (Home, error) {
+	h, err := Make(dir)
+	if err != nil {
+		return Home{}, err
+	}
+	if err := q.fill(h); err != nil {
+		// Nothing was there before: a half-made HSM helps nobody.
+		for _, path := range []string{h.Store(), h.RootKey(), h.Config(), h.Development(), h.Run(), h.LogDir()} {
+			os.Remove(path)
+		}
+		return Home{}, err
+	}
+	return h, nil
+}
+
+func (q Quickstart) fill(h Home) error {
+	rootKey := secret.New(seal.KeyFileSize)
+	defer rootKey.Wipe()
+	rand.Read(rootKey.Expose())
+	if err := writeNew(h.RootKey(), rootKey.Expose()); err != nil {
+		return err
+	}
+	if err := writeNew(h.Config(), []byte(DefaultConfig)); err != nil {
+		return err
+	}
+	store, err := boltstore.Create(h.Store())
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	mode := hsm.ModeDevelopment
+	if q.Test {
+		mode = hsm.ModeTest
+	}
+	soPIN, pin := secret.Copy([]byte(q.SOPIN)), secret.Copy([]byte(q.PIN))
+	defer soPIN.Wipe()
+	defer pin.Wipe()
+	if err := hsm.CreateDevelopment(store, rootKey, hsm.Development{Label: q.Label, SOPIN: soPIN, PIN: pin, Mode: mode}); err != nil {
+		return err
+	}
+	return writeNew(h.Development(), []byte("libtidelock.so may start this HSM's server by itself.\n"))
+}
+
+// writeNew writes a file that must not exist, for its owner alone, and makes it
+// durable.
+func writeNew(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	return errors.Join(err, f.Sync(), f.Close())
+}

@@ -1,0 +1,129 @@
+package hsm
+
+import (
+	"crypto/subtle"
+	"sync"
+	"sync/atomic"
+
+	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/partition"
+)
+
+// Caller is what a link knows of the other side before it says anything.
+type Caller struct {
+	Link LinkKind
+	// UID is the peer's user id on a local link.
+	UID uint32
+	// PID is for the log: it is 0 across pid namespaces, and is recycled.
+	PID int32
+	// Owner says that the peer runs as the server's own user or as root.
+	Owner bool
+}
+
+// LinkKind is how a caller reached the HSM.
+type LinkKind uint8
+
+// LinkLocal is a Unix socket on this host.
+const LinkLocal LinkKind = 1
+
+// application is one process that uses the HSM: PKCS#11's application, which
+// shares sessions, login and session objects among its connections.
+type application struct {
+	number  uint64
+	id      [16]byte
+	secret  [16]byte
+	uid     uint32
+	program string
+
+	links int // guarded by applications.mu
+
+	mu      sync.Mutex
+	ended   bool                                  // guarded by mu
+	members map[cryptoki.SlotID]*partition.Member // guarded by mu
+}
+
+// applications is the set of those that are connected.
+type applications struct {
+	mu   sync.Mutex
+	byID map[[16]byte]*application // guarded by mu
+	last atomic.Uint64
+}
+
+// join finds or creates the application of an id for one more link.
+func (a *applications) join(id, secret [16]byte, caller Caller, program string) (*application, error) {
+	if id == ([16]byte{}) || secret == ([16]byte{}) {
+		return nil, cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "an application needs an id and a secret")
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	app := a.byID[id]
+	if app == nil {
+		app = &application{
+			number: a.last.Add(1), id: id, secret: secret, uid: caller.UID, program: program,
+			members: make(map[cryptoki.SlotID]*partition.Member),
+		}
+		a.byID[id] = app
+	}
+	if subtle.ConstantTimeCompare(app.secret[:], secret[:]) != 1 || app.uid != caller.UID {
+		return nil, cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "uid %d brought another secret or user for application %d", caller.UID, app.number)
+	}
+	app.links++
+	return app, nil
+}
+
+// leave takes one link away; the application ends with its last.
+func (a *applications) leave(app *application) {
+	a.mu.Lock()
+	app.links--
+	over := app.links == 0
+	if over && a.byID[app.id] == app {
+		delete(a.byID, app.id)
+	}
+	a.mu.Unlock()
+	if over {
+		app.end()
+	}
+}
+
+// finalize ends the application at once, whatever links it still has.
+func (a *applications) finalize(app *application) {
+	a.mu.Lock()
+	if a.byID[app.id] == app {
+		delete(a.byID, app.id)
+	}
+	a.mu.Unlock()
+	app.end()
+}
+
+func (a *applications) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.byID)
+}
+
+// end closes all that the application has open.
+func (app *application) end() {
+	app.mu.Lock()
+	app.ended = true
+	members := app.members
+	app.members = nil
+	app.mu.Unlock()
+	for _, m := range members {
+		m.Leave()
+	}
+}
+
+// member returns the application's standing in the partition of a slot.
+func (app *application) member(slot cryptoki.SlotID, p *partition.Partition) (*partition.Member, error) {
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	if app.ended {
+		return nil, cryptoki.CKR_CRYPTOKI_NOT_INITIALIZED
+	}
+	m := app.members[slot]
+	if m == nil {
+		m = p.Join()
+		app.members[slot] = m
+	}
+	return m, nil
+}

@@ -1,0 +1,80 @@
+package hsm
+
+import (
+	"crypto/rand"
+	"fmt"
+
+	"tidelock.dev/tidelock/firmware"
+	"tidelock.dev/tidelock/internal/secret"
+	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/partition"
+	"tidelock.dev/tidelock/seal"
+)
+
+// Development says what a new development HSM is to be: one partition, all roles
+// ready.
+type Development struct {
+	// Label is the HSM's and the partition's.
+	Label string
+	// SOPIN serves the HSM SO and the Partition SO, PIN the Crypto Officer. They remain
+	// the caller's.
+	SOPIN, PIN secret.Bytes
+	// Mode is ModeDevelopment or ModeTest.
+	Mode Mode
+}
+
+// The PIN lengths of a development partition. The hardware's default minimum is 8;
+// a laptop's HSM is made by scripts that were written for tokens with 4.
+const (
+	developmentMinPIN = 4
+	developmentMaxPIN = 255
+)
+
+// CreateDevelopment makes an HSM in an empty store, all in one transaction.
+func CreateDevelopment(store keystore.Store, rootKey secret.Bytes, d Development) error {
+	if err := partition.CheckLabel(d.Label); err != nil {
+		return err
+	}
+	root, err := seal.NewStretcher(false).RootKEK([]seal.Factor{seal.KeyFile()}, rootKey)
+	if err != nil {
+		return err
+	}
+	defer root.Wipe()
+	key := seal.NewHSMKey()
+	defer key.Wipe()
+	const first partition.ID = 1
+	r := record{
+		label: d.Label, serial: newSerial(), mode: d.Mode, level: firmware.Newest,
+		partitions: []partition.ID{first},
+	}
+	identity := partition.Identity{
+		Label: d.Label, Serial: newSerial(), MinPIN: developmentMinPIN, MaxPIN: developmentMaxPIN,
+	}
+	config := partitionConfig(store, key, d.Mode, 0)
+	return store.Update(func(w keystore.Writer) error {
+		if err := w.Put(keystore.TableHSM, keyHSMKey, root.WrapHSMKey(key)); err != nil {
+			return err
+		}
+		if err := w.Put(keystore.TableHSM, keyRecord, key.Records().Seal(nil, r.encode(), recordContext())); err != nil {
+			return err
+		}
+		if err := partition.Create(w, config, first, identity, d.SOPIN); err != nil {
+			return fmt.Errorf("the Partition SO: %w", err)
+		}
+		if err := partition.CreateCryptoOfficer(w, config, first, d.PIN); err != nil {
+			return fmt.Errorf("the Crypto Officer: %w", err)
+		}
+		return nil
+	})
+}
+
+// newSerial makes a serial number of 13 digits, as the hardware's partitions have.
+func newSerial() string {
+	var b [8]byte
+	rand.Read(b[:])
+	n := uint64(0)
+	for _, c := range b {
+		n = n<<8 | uint64(c)
+	}
+	return fmt.Sprintf("%013d", n%10_000_000_000_000)
+}

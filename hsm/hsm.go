@@ -1,0 +1,220 @@
+package hsm
+
+import (
+	"crypto/fips140"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/firmware"
+	"tidelock.dev/tidelock/internal/secret"
+	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/partition"
+	"tidelock.dev/tidelock/seal"
+)
+
+// Config is what an HSM needs from the program around it.
+type Config struct {
+	Store keystore.Store
+	// Answers are the root key's factors, in their order; they remain the caller's.
+	Answers []secret.Bytes
+	Now     func() time.Time
+	Log     *slog.Logger
+	// Server is what Hello calls the server, for people.
+	Server string
+}
+
+// HSM is a running HSM. It is safe for concurrent use.
+type HSM struct {
+	store    keystore.Store
+	log      *slog.Logger
+	now      func() time.Time
+	server   string
+	record   record
+	level    firmware.Level
+	rootKind string
+	started  time.Time
+	boot     uint64
+
+	applications applications
+	partitions   []*partition.Partition // the index is the slot
+
+	sessions      sync.Map // cryptoki.SessionHandle to *openSession
+	openSessions  atomic.Int64
+	lastSession   atomic.Uint64
+	stopOnce      sync.Once
+	stopRequested chan struct{}
+}
+
+// openSession is a session with the application that alone may use it.
+type openSession struct {
+	*partition.Session
+	app *application
+}
+
+// The keys of the HSM's own records.
+var (
+	keyHSMKey = []byte("key")
+	keyRecord = []byte("record")
+	keyBoot   = []byte("boot")
+)
+
+// bootBits is what a session handle has room for beside its number.
+const bootBits = 24
+
+// sessionBits is the rest of a handle's 63 bits, since some programs keep handles in
+// signed numbers.
+const sessionBits = 63 - bootBits
+
+// Open starts an HSM from its store. The error of a wrong root key is
+// seal.ErrWrongSecret.
+func Open(c Config) (*HSM, error) {
+	var key *seal.HSMKey
+	h := &HSM{
+		store: c.Store, log: c.Log, now: c.Now, server: c.Server, started: c.Now(),
+		applications:  applications{byID: make(map[[16]byte]*application)},
+		stopRequested: make(chan struct{}),
+	}
+	err := c.Store.View(func(r keystore.Reader) error {
+		wrapped, err := r.Get(keystore.TableHSM, keyHSMKey)
+		if err != nil {
+			return err
+		}
+		if key, h.rootKind, err = openKey(wrapped, c.Answers); err != nil {
+			return err
+		}
+		sealed, err := r.Get(keystore.TableHSM, keyRecord)
+		if err != nil {
+			return err
+		}
+		plain, err := key.Records().Open(nil, sealed, recordContext())
+		if err != nil {
+			return fmt.Errorf("the HSM's record: %w", err)
+		}
+		h.record, err = parseRecord(plain)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.level = h.record.level
+	if h.boot, err = nextBoot(c.Store); err != nil {
+		return nil, err
+	}
+	config := partitionConfig(c.Store, key, h.record.mode, h.boot)
+	for _, id := range h.record.partitions {
+		p, err := partition.Open(config, id)
+		if err != nil {
+			return nil, err
+		}
+		h.partitions = append(h.partitions, p)
+	}
+	return h, nil
+}
+
+// openKey opens the HSM's key and says what its root key is made from.
+func openKey(wrapped []byte, answers []secret.Bytes) (*seal.HSMKey, string, error) {
+	factors, err := seal.RootFactors(wrapped)
+	if err != nil {
+		return nil, "", fmt.Errorf("the HSM's key: %w", err)
+	}
+	root, err := seal.NewStretcher(false).RootKEK(factors, answers...)
+	if err != nil {
+		return nil, "", err
+	}
+	defer root.Wipe()
+	key, err := root.OpenHSMKey(wrapped)
+	if err != nil {
+		return nil, "", fmt.Errorf("the HSM's key: %w", err)
+	}
+	kind := "key file"
+	if len(factors) != 1 || factors[0].Kind != seal.FactorKeyFile {
+		kind = fmt.Sprintf("%d factors", len(factors))
+	}
+	return key, kind, nil
+}
+
+func partitionConfig(store keystore.Store, key *seal.HSMKey, mode Mode, boot uint64) partition.Config {
+	cost := seal.DefaultCost
+	if mode == ModeTest {
+		cost = seal.TestCost
+	}
+	return partition.Config{
+		Store: store, Key: key, Counters: key.Counters(),
+		Stretcher: seal.NewStretcher(mode == ModeTest), Verifier: seal.NewVerifier(),
+		Cost: cost, Boot: boot,
+	}
+}
+
+// nextBoot counts the starts of this HSM, durably: handles and epochs of an earlier
+// start must never look like ones of this.
+func nextBoot(s keystore.Store) (boot uint64, err error) {
+	err = s.Update(func(w keystore.Writer) error {
+		b, err := w.Get(keystore.TableCounter, keyBoot)
+		if err != nil {
+			return err
+		}
+		boot = 1
+		if len(b) == 8 {
+			boot = binary.BigEndian.Uint64(b) + 1
+		}
+		return w.Put(keystore.TableCounter, keyBoot, binary.BigEndian.AppendUint64(nil, boot))
+	})
+	return boot, err
+}
+
+// Failed returns nil while the HSM can serve.
+func (h *HSM) Failed() error { return h.store.Failed() }
+
+// Stopped is closed when an authorised caller has asked the server to end.
+func (h *HSM) Stopped() <-chan struct{} { return h.stopRequested }
+
+func (h *HSM) stop() { h.stopOnce.Do(func() { close(h.stopRequested) }) }
+
+// partition finds the partition of a slot.
+func (h *HSM) partition(slot uint64) (*partition.Partition, error) {
+	if slot >= uint64(len(h.partitions)) {
+		return nil, cryptoki.Errorf(cryptoki.CKR_SLOT_ID_INVALID, "slot %d", slot)
+	}
+	return h.partitions[slot], nil
+}
+
+func (h *HSM) nextSession() cryptoki.SessionHandle {
+	boot := h.boot % (1 << bootBits)
+	return cryptoki.SessionHandle(boot<<sessionBits | h.lastSession.Add(1))
+}
+
+func (h *HSM) remember(s *partition.Session, app *application) {
+	h.openSessions.Add(1)
+	h.sessions.Store(s.Handle, &openSession{s, app})
+}
+
+func (h *HSM) forget(handle cryptoki.SessionHandle) {
+	if _, open := h.sessions.LoadAndDelete(handle); open {
+		h.openSessions.Add(-1)
+	}
+}
+
+// session finds a session of the application; nil when it is nobody's or somebody
+// else's.
+func (h *HSM) session(handle cryptoki.SessionHandle, app *application) *partition.Session {
+	v, ok := h.sessions.Load(handle)
+	if !ok || v.(*openSession).app != app {
+		return nil
+	}
+	return v.(*openSession).Session
+}
+
+func (h *HSM) sessionCount() uint64 { return uint64(h.openSessions.Load()) }
+
+// approved says whether the cryptographic module is in its FIPS 140-3 mode.
+func approved() string {
+	if !fips140.Enabled() {
+		return "off"
+	}
+	return "on, " + fips140.Version()
+}

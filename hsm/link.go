@@ -1,0 +1,159 @@
+package hsm
+
+import (
+	"context"
+	"log/slog"
+
+	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/partition"
+	"tidelock.dev/tidelock/wire"
+)
+
+// Link is one connection's way into the HSM. It handles one request at a time,
+// so that the messages it parses into can be used again: a call in its steady
+// state allocates nothing here.
+type Link struct {
+	hsm       *HSM
+	caller    Caller
+	app       *application
+	exchanges map[wire.Call]exchange
+}
+
+// Connect begins a link. Close ends it.
+func (h *HSM) Connect(caller Caller) *Link {
+	return &Link{hsm: h, caller: caller, exchanges: make(map[wire.Call]exchange)}
+}
+
+// Close ends the link and, with the application's last one, the application.
+func (l *Link) Close() {
+	if l.app != nil {
+		l.hsm.applications.leave(l.app)
+		l.app = nil
+	}
+}
+
+// request is one request on its way through the HSM.
+type request struct {
+	*Link
+	session *partition.Session // nil for calls that need none
+}
+
+// exchange is a call's request and reply, and what is done between them.
+type exchange interface {
+	run(l *Link, header wire.Header, body []byte) (wire.Message, *partition.Session, error)
+}
+
+// message is a wire.Message that is a pointer to T.
+type message[T any] interface {
+	*T
+	wire.Message
+}
+
+// typed is the exchange of one call.
+type typed[Q, R any, PQ message[Q], PR message[R]] struct {
+	handle      func(*request, *Q, *R) error
+	needs       needs
+	query       Q
+	reply       R
+}
+
+// needs is what must be there before a call is handled.
+type needs uint8
+
+const (
+	needNothing needs = iota
+	needApplication
+	needSession
+)
+
+func (t *typed[Q, R, PQ, PR]) run(l *Link, header wire.Header, body []byte) (wire.Message, *partition.Session, error) {
+	if err := PQ(&t.query).Parse(body); err != nil {
+		return nil, nil, err
+	}
+	r := request{Link: l}
+	if t.needs >= needApplication && (l.app == nil || header.Application != l.app.number) {
+		return nil, nil, cryptoki.Errorf(cryptoki.CKR_CRYPTOKI_NOT_INITIALIZED, "Hello must come first")
+	}
+	if t.needs >= needSession {
+		if r.session = l.hsm.session(header.Session, l.app); r.session == nil {
+			return nil, nil, cryptoki.CKR_SESSION_HANDLE_INVALID
+		}
+	}
+	var empty R
+	t.reply = empty
+	err := t.handle(&r, &t.query, &t.reply)
+	return PR(&t.reply), r.session, err
+}
+
+// on makes the entry of a call in the dispatch table.
+func on[Q, R any, PQ message[Q], PR message[R]](n needs, handle func(*request, *Q, *R) error) func() exchange {
+	return func() exchange { return &typed[Q, R, PQ, PR]{handle: handle, needs: n} }
+}
+
+// Handle executes one request and returns its reply. The message is valid until the
+// next call; the body may be reused when it returns.
+func (l *Link) Handle(header wire.Header, body []byte) (wire.Header, wire.Message) {
+	reply := wire.Header{
+		Kind: wire.KindReply, Call: header.Call, Request: header.Request,
+		Application: header.Application, Session: header.Session,
+	}
+	m, session, err := l.run(header, body)
+	if session != nil {
+		reply.Epoch = session.Epoch()
+	}
+	if err == nil {
+		return reply, m
+	}
+	reply.Code = cryptoki.Code(err)
+	l.log(header, reply.Code, err)
+	if !carriesBody(header.Call, reply.Code) {
+		m = nil
+	}
+	return reply, m
+}
+
+func (l *Link) run(header wire.Header, body []byte) (wire.Message, *partition.Session, error) {
+	x := l.exchanges[header.Call]
+	if x == nil {
+		build := calls[header.Call]
+		if build == nil {
+			return nil, nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_NOT_SUPPORTED, "call %d", header.Call)
+		}
+		x = build()
+		l.exchanges[header.Call] = x
+	}
+	if err := l.hsm.Failed(); err != nil {
+		return nil, nil, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the HSM does not serve: %w", err)
+	}
+	return x.run(l, header, body)
+}
+
+// carriesBody tells which failures have something to say beyond their code.
+func carriesBody(call wire.Call, code cryptoki.RV) bool {
+	switch code {
+	case cryptoki.CKR_BUFFER_TOO_SMALL:
+		return true
+	case cryptoki.CKR_ATTRIBUTE_SENSITIVE, cryptoki.CKR_ATTRIBUTE_TYPE_INVALID:
+		return call == wire.CallGetAttributes
+	}
+	return false
+}
+
+// log records a refusal with what the caller is not told. Failures of the HSM
+// itself are errors, everything else is an application's business.
+func (l *Link) log(header wire.Header, code cryptoki.RV, err error) {
+	level := slog.LevelDebug
+	if code == cryptoki.CKR_GENERAL_ERROR || code == cryptoki.CKR_DEVICE_ERROR {
+		level = slog.LevelError
+	}
+	if code == cryptoki.CKR_BUFFER_TOO_SMALL || !l.hsm.log.Enabled(context.Background(), level) {
+		return
+	}
+	l.hsm.log.LogAttrs(context.Background(), level, "refused",
+		slog.String("call", header.Call.String()),
+		slog.Uint64("request", header.Request),
+		slog.Uint64("application", header.Application),
+		slog.Uint64("session", uint64(header.Session)),
+		slog.String("code", code.String()),
+		slog.String("cause", err.Error()))
+}

@@ -1,0 +1,115 @@
+package partition
+
+import (
+	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/mech"
+	"tidelock.dev/tidelock/object"
+)
+
+// generator finds the mechanism of a key generation and checks that it makes what
+// flag says. Error: CKR_MECHANISM_INVALID.
+func generator(m *cryptoki.Mechanism, flag cryptoki.Flags) (*mech.Mechanism, error) {
+	entry, known := mech.Lookup(m.Type)
+	if !known || entry.Flags&flag == 0 {
+		return nil, cryptoki.Errorf(cryptoki.CKR_MECHANISM_INVALID, "%v generates no such key", m.Type)
+	}
+	if m.Shape != entry.Shape {
+		return nil, cryptoki.Errorf(cryptoki.CKR_MECHANISM_PARAM_INVALID, "%v takes no such parameter", m.Type)
+	}
+	return entry, nil
+}
+
+// mayMake checks a template before the expense of making the key: its rules, then
+// whether the session may hold such an object.
+func (s *Session) mayMake(ctx object.Context, class cryptoki.ObjectClass, typ cryptoki.KeyType, t cryptoki.Template) error {
+	if err := object.Check(ctx, class, typ, t); err != nil {
+		return err
+	}
+	token := boolIn(t, cryptoki.CKA_TOKEN, false)
+	private := boolIn(t, cryptoki.CKA_PRIVATE, ctx.LoggedIn)
+	return s.mayHold(token, private || class != cryptoki.CKO_PUBLIC_KEY)
+}
+
+// boolIn reads a CK_BBOOL from a template. What is not one is found by the rules of
+// the object.
+func boolIn(t cryptoki.Template, typ cryptoki.AttributeType, otherwise bool) bool {
+	value, given := t.Find(typ)
+	if !given {
+		return otherwise
+	}
+	b, _ := cryptoki.ParseBool(value)
+	return b
+}
+
+// GenerateKey is C_GenerateKey.
+func (s *Session) GenerateKey(token Token, m *cryptoki.Mechanism, t cryptoki.Template) (cryptoki.ObjectHandle, error) {
+	entry, err := generator(m, cryptoki.CKF_GENERATE)
+	if err != nil {
+		return 0, err
+	}
+	if made, err := s.created(token, boolIn(t, cryptoki.CKA_TOKEN, false)); made != nil || err != nil {
+		return first(made), err
+	}
+	ctx, typ := s.context(object.Generated, m.Type), entry.KeyTypes[0]
+	if err := s.mayMake(ctx, cryptoki.CKO_SECRET_KEY, typ, t); err != nil {
+		return 0, err
+	}
+	values, err := entry.Generate(m, t)
+	if err != nil {
+		return 0, err
+	}
+	o, err := object.New(ctx, cryptoki.CKO_SECRET_KEY, typ, t, values)
+	wipe(values)
+	if err != nil {
+		return 0, err
+	}
+	handles, err := s.keep(token, o)
+	return first(handles), err
+}
+
+// GenerateKeyPair is C_GenerateKeyPair. Both halves are stored, or neither.
+func (s *Session) GenerateKeyPair(token Token, m *cryptoki.Mechanism, public, private cryptoki.Template) (pub, priv cryptoki.ObjectHandle, err error) {
+	entry, err := generator(m, cryptoki.CKF_GENERATE_KEY_PAIR)
+	if err != nil {
+		return 0, 0, err
+	}
+	made, err := s.created(token, boolIn(public, cryptoki.CKA_TOKEN, false), boolIn(private, cryptoki.CKA_TOKEN, false))
+	if err != nil {
+		return 0, 0, err
+	}
+	if made != nil {
+		return made[0], made[1], nil
+	}
+	ctx, typ := s.context(object.Generated, m.Type), entry.KeyTypes[0]
+	if err := s.mayMake(ctx, cryptoki.CKO_PUBLIC_KEY, typ, public); err != nil {
+		return 0, 0, err
+	}
+	if err := s.mayMake(ctx, cryptoki.CKO_PRIVATE_KEY, typ, private); err != nil {
+		return 0, 0, err
+	}
+	publicValues, privateValues, err := entry.GeneratePair(m, public, private)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer wipe(privateValues)
+	pubObject, err := object.New(ctx, cryptoki.CKO_PUBLIC_KEY, typ, public, publicValues)
+	if err != nil {
+		return 0, 0, err
+	}
+	privObject, err := object.New(ctx, cryptoki.CKO_PRIVATE_KEY, typ, private, privateValues)
+	if err != nil {
+		return 0, 0, err
+	}
+	handles, err := s.keep(token, pubObject, privObject)
+	if err != nil {
+		return 0, 0, err
+	}
+	return handles[0], handles[1], nil
+}
+
+// wipe overwrites key values that have been copied into an object.
+func wipe(values cryptoki.Template) {
+	for _, a := range values {
+		clear(a.Value)
+	}
+}

@@ -1,0 +1,282 @@
+package partition
+
+import (
+	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/object"
+)
+
+// Token is the random number that a creating call carries, so that a repeat of
+// the call finds what the first one made. All zeros is none.
+type Token [16]byte
+
+func (t Token) given() bool { return t != Token{} }
+
+// object finds an object that the session's application may see.
+// Error: CKR_OBJECT_HANDLE_INVALID.
+func (s *Session) object(h cryptoki.ObjectHandle) (*resident, error) {
+	var r *resident
+	if h&cryptoki.SessionObject != 0 {
+		r = s.member.find(h)
+	} else {
+		var err error
+		if r, err = s.partition.load(h, s.member); err != nil {
+			return nil, err
+		}
+	}
+	if r == nil || !s.member.sees(r) {
+		return nil, cryptoki.CKR_OBJECT_HANDLE_INVALID
+	}
+	return r, nil
+}
+
+// mayStore checks that the session may create or change such an object.
+// Errors: CKR_SESSION_READ_ONLY, CKR_USER_NOT_LOGGED_IN.
+func (s *Session) mayStore(o *object.Object) error {
+	return s.mayHold(o.Token(), o.Private() || o.Class() == cryptoki.CKO_PRIVATE_KEY || o.Class() == cryptoki.CKO_SECRET_KEY)
+}
+
+func (s *Session) mayHold(token, confidential bool) error {
+	if token && !s.readWrite {
+		return cryptoki.CKR_SESSION_READ_ONLY
+	}
+	if (token || confidential) && !s.member.Role().writes() {
+		return cryptoki.CKR_USER_NOT_LOGGED_IN
+	}
+	return nil
+}
+
+// context is what the object rules want to know of the session.
+func (s *Session) context(origin object.Origin, mechanism cryptoki.MechanismType) object.Context {
+	return object.Context{Origin: origin, Mechanism: mechanism, LoggedIn: s.member.Role().usesPrivate()}
+}
+
+// Create is C_CreateObject.
+func (s *Session) Create(token Token, t cryptoki.Template) (cryptoki.ObjectHandle, error) {
+	if made, err := s.created(token, boolIn(t, cryptoki.CKA_TOKEN, false)); made != nil || err != nil {
+		return first(made), err
+	}
+	o, err := object.FromTemplate(s.context(object.Created, cryptoki.MechanismType(cryptoki.UnavailableInformation)), t)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.mayStore(o); err != nil {
+		return 0, err
+	}
+	r := &resident{object: o}
+	if isKey(o) {
+		// Parsing is the check that the key material is sound.
+		if _, err := r.parsedKey(); err != nil {
+			return 0, err
+		}
+	}
+	handles, err := s.keep(token, o)
+	return first(handles), err
+}
+
+// first is the only handle of a call that makes one object.
+func first(handles []cryptoki.ObjectHandle) cryptoki.ObjectHandle {
+	if len(handles) == 0 {
+		return 0
+	}
+	return handles[0]
+}
+
+func isKey(o *object.Object) bool {
+	return o.KeyType() != cryptoki.KeyType(cryptoki.UnavailableInformation)
+}
+
+// Copy is C_CopyObject.
+func (s *Session) Copy(token Token, h cryptoki.ObjectHandle, t cryptoki.Template) (cryptoki.ObjectHandle, error) {
+	r, err := s.object(h)
+	if err != nil {
+		return 0, err
+	}
+	if made, err := s.created(token, boolIn(t, cryptoki.CKA_TOKEN, r.object.Token())); made != nil || err != nil {
+		return first(made), err
+	}
+	o, err := r.object.Copy(t)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.mayStore(o); err != nil {
+		return 0, err
+	}
+	handles, err := s.keep(token, o)
+	return first(handles), err
+}
+
+// created finds the objects that an earlier call with this token made; durable
+// tells of each whether it is a token object. Nil when there was no such call.
+func (s *Session) created(token Token, durable ...bool) ([]cryptoki.ObjectHandle, error) {
+	if !token.given() {
+		return nil, nil
+	}
+	temporary := s.member.madeBy(token)
+	stored, err := s.partition.madeBy(token)
+	if err != nil || len(temporary)+len(stored) != len(durable) {
+		return nil, err
+	}
+	handles := make([]cryptoki.ObjectHandle, len(durable))
+	for i, d := range durable {
+		from := &temporary
+		if d {
+			from = &stored
+		}
+		if len(*from) == 0 {
+			return nil, nil
+		}
+		handles[i], *from = (*from)[0], (*from)[1:]
+	}
+	return handles, nil
+}
+
+// keep stores new objects, all or none: session objects with the application,
+// token objects durably. The two halves of a key pair may be of different kinds. The
+// handles are in the order of the objects.
+func (s *Session) keep(token Token, objects ...*object.Object) ([]cryptoki.ObjectHandle, error) {
+	handles := make([]cryptoki.ObjectHandle, len(objects))
+	var stored []*object.Object
+	var temporary []*resident
+	for _, o := range objects {
+		if o.Token() {
+			stored = append(stored, o)
+		} else {
+			temporary = append(temporary, &resident{object: o})
+		}
+	}
+	// Session objects first: they can be taken back.
+	if err := s.member.add(s, token, temporary); err != nil {
+		return nil, err
+	}
+	durable, err := s.partition.store(token, stored)
+	if err != nil {
+		for _, r := range temporary {
+			s.member.destroy(r.handle)
+		}
+		return nil, err
+	}
+	for i, o := range objects {
+		if o.Token() {
+			handles[i], durable = durable[0], durable[1:]
+		} else {
+			handles[i], temporary = temporary[0].handle, temporary[1:]
+		}
+	}
+	return handles, nil
+}
+
+// Destroy is C_DestroyObject. A token object is gone for good when it returns.
+func (s *Session) Destroy(h cryptoki.ObjectHandle) error {
+	r, err := s.object(h)
+	if err != nil {
+		return err
+	}
+	if r.object.Token() {
+		if err := s.mayHold(true, true); err != nil {
+			return err
+		}
+	}
+	if !r.object.Bool(cryptoki.CKA_DESTROYABLE) {
+		return cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "CKA_DESTROYABLE is false")
+	}
+	if !r.object.Token() {
+		if !s.member.destroy(h) {
+			return cryptoki.CKR_OBJECT_HANDLE_INVALID
+		}
+		return nil
+	}
+	return s.partition.destroy(h)
+}
+
+// Size is C_GetObjectSize, in bytes by object.Size's formula.
+func (s *Session) Size(h cryptoki.ObjectHandle) (uint64, error) {
+	r, err := s.object(h)
+	if err != nil {
+		return 0, err
+	}
+	return r.object.Size(), nil
+}
+
+// Attributes is C_GetAttributeValue: each attribute that was asked for, in order, and
+// CKR_ATTRIBUTE_TYPE_INVALID or CKR_ATTRIBUTE_SENSITIVE when one of them had no value
+// to show. visit may keep no value that it is given.
+func (s *Session) Attributes(h cryptoki.ObjectHandle, types []uint64, visit func(object.Status, []byte)) error {
+	r, err := s.object(h)
+	if err != nil {
+		return err
+	}
+	result := cryptoki.CKR_OK
+	for _, t := range types {
+		value, status := r.object.Read(cryptoki.AttributeType(t))
+		visit(status, value)
+		switch {
+		case status == object.Absent:
+			result = cryptoki.CKR_ATTRIBUTE_TYPE_INVALID
+		case status == object.Sensitive && result == cryptoki.CKR_OK:
+			result = cryptoki.CKR_ATTRIBUTE_SENSITIVE
+		}
+	}
+	if result != cryptoki.CKR_OK {
+		return result
+	}
+	return nil
+}
+
+// SetAttributes is C_SetAttributeValue: all of the template or nothing.
+func (s *Session) SetAttributes(h cryptoki.ObjectHandle, t cryptoki.Template) error {
+	r, err := s.object(h)
+	if err != nil {
+		return err
+	}
+	if err := s.mayStore(r.object); err != nil {
+		return err
+	}
+	if r.object.Token() {
+		return s.partition.change(h, t)
+	}
+	for {
+		o, err := r.object.Set(t)
+		if err != nil {
+			return err
+		}
+		if s.member.replace(r, &resident{handle: h, object: o}) {
+			return nil
+		}
+		if r = s.member.find(h); r == nil {
+			return cryptoki.CKR_OBJECT_HANDLE_INVALID
+		}
+	}
+}
+
+// MaxFind is the most handles that one Find returns.
+const MaxFind = 4096
+
+// Find returns the handles above after of the objects that match, in their
+// order, at most limit of them, and whether there may be more. It keeps no state:
+// objects that existed throughout are neither skipped nor repeated.
+func (s *Session) Find(t cryptoki.Template, after cryptoki.ObjectHandle, limit int) (found []cryptoki.ObjectHandle, more bool, err error) {
+	if limit < 1 || limit > MaxFind {
+		limit = MaxFind
+	}
+	take := func(r *resident) bool {
+		if s.member.sees(r) && r.object.Matches(t) {
+			if len(found) == limit {
+				more = true
+				return false
+			}
+			found = append(found, r.handle)
+		}
+		return true
+	}
+	if after&cryptoki.SessionObject == 0 {
+		if err := s.partition.search(t, after, take); err != nil || more {
+			return found, more, err
+		}
+	}
+	for _, r := range s.member.list(after) {
+		if !take(r) {
+			break
+		}
+	}
+	return found, more, nil
+}

@@ -1,0 +1,261 @@
+package partition
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/object"
+)
+
+// storeError gives a failure of the store its code. A refusal that already has one
+// keeps it.
+func storeError(err error) error {
+	if err == nil || cryptoki.Code(err) != cryptoki.CKR_GENERAL_ERROR {
+		return err
+	}
+	return cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the store: %w", err)
+}
+
+// store keeps new token objects, all or none, durably, and gives them handles in
+// order. With a token that an earlier call brought it returns that call's handles.
+func (p *Partition) store(token Token, objects []*object.Object) ([]cryptoki.ObjectHandle, error) {
+	if len(objects) == 0 {
+		return nil, nil
+	}
+	var handles []cryptoki.ObjectHandle
+	err := p.config.Store.Update(func(w keystore.Writer) error {
+		handles = handles[:0]
+		if token.given() {
+			made, err := w.Get(keystore.TableIndex, p.tokenKey(token))
+			if err != nil {
+				return err
+			}
+			if made != nil {
+				handles, err = parseHandles(made)
+				return err
+			}
+		}
+		last, err := p.lastHandle(w)
+		if err != nil {
+			return err
+		}
+		var list []byte
+		for _, o := range objects {
+			last++
+			handles = append(handles, last)
+			list = binary.BigEndian.AppendUint64(list, uint64(last))
+			if err := p.put(w, last, token, o); err != nil {
+				return err
+			}
+		}
+		if token.given() {
+			if err := w.Put(keystore.TableIndex, p.tokenKey(token), list); err != nil {
+				return err
+			}
+		}
+		return w.Put(keystore.TableCounter, p.id.key(keyHandle), binary.BigEndian.AppendUint64(nil, uint64(last)))
+	})
+	if err != nil {
+		return nil, storeError(err)
+	}
+	return handles, nil
+}
+
+// lastHandle reads the last handle given. Handles only grow, so that none is used
+// again after its object is destroyed.
+func (p *Partition) lastHandle(r keystore.Reader) (cryptoki.ObjectHandle, error) {
+	b, err := r.Get(keystore.TableCounter, p.id.key(keyHandle))
+	if err != nil || b == nil {
+		return 0, err
+	}
+	if len(b) != 8 {
+		return 0, errRecord
+	}
+	return cryptoki.ObjectHandle(binary.BigEndian.Uint64(b)), nil
+}
+
+func parseHandles(b []byte) ([]cryptoki.ObjectHandle, error) {
+	if len(b)%8 != 0 || len(b) == 0 {
+		return nil, errRecord
+	}
+	var out []cryptoki.ObjectHandle
+	for ; len(b) > 0; b = b[8:] {
+		out = append(out, cryptoki.ObjectHandle(binary.BigEndian.Uint64(b)))
+	}
+	return out, nil
+}
+
+// madeBy returns the token objects that a creating call with this token made.
+func (p *Partition) madeBy(token Token) ([]cryptoki.ObjectHandle, error) {
+	var handles []cryptoki.ObjectHandle
+	err := p.config.Store.View(func(r keystore.Reader) error {
+		made, err := r.Get(keystore.TableIndex, p.tokenKey(token))
+		if err != nil || made == nil {
+			return err
+		}
+		handles, err = parseHandles(made)
+		return err
+	})
+	return handles, storeError(err)
+}
+
+// put writes an object with its index entries.
+func (p *Partition) put(w keystore.Writer, h cryptoki.ObjectHandle, token Token, o *object.Object) error {
+	record, err := p.sealObject(h, token, o)
+	if err != nil {
+		return err
+	}
+	if err := w.Put(keystore.TableObject, p.id.objectKey(h), record); err != nil {
+		return err
+	}
+	for _, t := range indexed {
+		if value := o.Value(t); value != nil {
+			if err := w.Put(keystore.TableIndex, p.indexKey(t, value, h), nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// load finds a token object, in memory or in the store; nil when there is none, or
+// when it is private and m may not see it.
+func (p *Partition) load(h cryptoki.ObjectHandle, m *Member) (*resident, error) {
+	if r := p.cache.get(h); r != nil {
+		return r, nil
+	}
+	// What is read may be outdated by the time it is kept; the epoch tells.
+	epoch := p.epoch.Load()
+	var o *object.Object
+	err := p.config.Store.View(func(r keystore.Reader) error {
+		record, err := r.Get(keystore.TableObject, p.id.objectKey(h))
+		if err != nil || record == nil {
+			return err
+		}
+		o, _, err = p.openObject(h, record)
+		return err
+	})
+	if cryptoki.Code(err) == cryptoki.CKR_USER_NOT_LOGGED_IN {
+		return nil, nil
+	}
+	if err != nil || o == nil {
+		return nil, storeError(err)
+	}
+	r := &resident{handle: h, object: o}
+	p.cache.put(r, func() bool { return p.epoch.Load() == epoch })
+	return r, nil
+}
+
+// destroy erases a token object, durably.
+func (p *Partition) destroy(h cryptoki.ObjectHandle) error {
+	err := p.config.Store.Update(func(w keystore.Writer) error {
+		key := p.id.objectKey(h)
+		record, err := w.Get(keystore.TableObject, key)
+		if err != nil {
+			return err
+		}
+		if record == nil {
+			return cryptoki.CKR_OBJECT_HANDLE_INVALID
+		}
+		o, token, err := p.openMetadata(h, record)
+		if err != nil {
+			return err
+		}
+		for _, t := range indexed {
+			if value := o.Value(t); value != nil {
+				if err := w.Delete(keystore.TableIndex, p.indexKey(t, value, h)); err != nil {
+					return err
+				}
+			}
+		}
+		if token.given() {
+			if err := w.Delete(keystore.TableIndex, p.tokenKey(token)); err != nil {
+				return err
+			}
+		}
+		return w.Delete(keystore.TableObject, key)
+	})
+	if err == nil {
+		p.changed(h)
+	}
+	return storeError(err)
+}
+
+// change is C_SetAttributeValue on a token object, durably.
+func (p *Partition) change(h cryptoki.ObjectHandle, t cryptoki.Template) error {
+	err := p.config.Store.Update(func(w keystore.Writer) error {
+		record, err := w.Get(keystore.TableObject, p.id.objectKey(h))
+		if err != nil {
+			return err
+		}
+		if record == nil {
+			return cryptoki.CKR_OBJECT_HANDLE_INVALID
+		}
+		old, token, err := p.openObject(h, record)
+		if err != nil {
+			return err
+		}
+		o, err := old.Set(t)
+		if err != nil {
+			return err
+		}
+		for _, t := range indexed {
+			before, after := old.Value(t), o.Value(t)
+			if before == nil || bytes.Equal(before, after) {
+				continue
+			}
+			if err := w.Delete(keystore.TableIndex, p.indexKey(t, before, h)); err != nil {
+				return err
+			}
+		}
+		return p.put(w, h, token, o)
+	})
+	if err == nil {
+		p.changed(h)
+	}
+	return storeError(err)
+}
+
+// changed makes a committed change seen: permits made before it are void, and the
+// object is read anew.
+func (p *Partition) changed(h cryptoki.ObjectHandle) {
+	p.epoch.Add(1)
+	p.cache.remove(h)
+}
+
+// search calls take, in the order of handles, for the token objects above after
+// that the template's most selective indexed attribute leaves, until take returns
+// false. take decides whether an object matches: an index only narrows.
+func (p *Partition) search(t cryptoki.Template, after cryptoki.ObjectHandle, take func(*resident) bool) error {
+	table, prefix := keystore.TableObject, p.id.objectPrefix()
+	for _, attribute := range indexed {
+		if value, given := t.Find(attribute); given {
+			table, prefix = keystore.TableIndex, p.indexPrefix(attribute, value)
+			break
+		}
+	}
+	from := binary.BigEndian.AppendUint64(bytes.Clone(prefix), uint64(after))
+	return storeError(p.config.Store.View(func(r keystore.Reader) error {
+		return r.Scan(table, prefix, from, func(key, record []byte) (bool, error) {
+			h, err := handleAt(key)
+			if err != nil {
+				return false, err
+			}
+			if known := p.cache.get(h); known != nil {
+				return take(known), nil
+			}
+			if table == keystore.TableIndex {
+				if record, err = r.Get(keystore.TableObject, p.id.objectKey(h)); err != nil {
+					return false, err
+				}
+			}
+			o, _, err := p.openMetadata(h, record)
+			if err != nil {
+				return false, err
+			}
+			return take(&resident{handle: h, object: o}), nil
+		})
+	}))
+}
