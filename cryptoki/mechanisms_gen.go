@@ -363,6 +363,8 @@ const (
 	CKM_JUNIPER_SHUFFLE                     MechanismType = 0x1064
 	CKM_JUNIPER_WRAP                        MechanismType = 0x1065
 	CKM_FASTHASH                            MechanismType = 0x1070
+	CKM_AES_XTS                             MechanismType = 0x1071
+	CKM_AES_XTS_KEY_GEN                     MechanismType = 0x1072
 	CKM_AES_KEY_GEN                         MechanismType = 0x1080
 	CKM_AES_ECB                             MechanismType = 0x1081
 	CKM_AES_CBC                             MechanismType = 0x1082
@@ -615,7 +617,7 @@ const (
 	CKM_XOR_BASE_AND_DATA_W_KDF               MechanismType = 0x80000a01
 	CKM_NIST_PRF_KDF                          MechanismType = 0x80000a02
 	CKM_PRF_KDF                               MechanismType = 0x80000a03
-	CKM_AES_XTS                               MechanismType = 0x80000a04
+	CKM_AES_XTS_VENDOR                        MechanismType = 0x80000a04
 	CKM_SM3                                   MechanismType = 0x80000b01
 	CKM_SM3_HMAC                              MechanismType = 0x80000b02
 	CKM_SM3_HMAC_GENERAL                      MechanismType = 0x80000b03
@@ -1008,6 +1010,8 @@ var mechanismNames = names[MechanismType]{
 	{CKM_JUNIPER_SHUFFLE, "CKM_JUNIPER_SHUFFLE"},
 	{CKM_JUNIPER_WRAP, "CKM_JUNIPER_WRAP"},
 	{CKM_FASTHASH, "CKM_FASTHASH"},
+	{CKM_AES_XTS, "CKM_AES_XTS"},
+	{CKM_AES_XTS_KEY_GEN, "CKM_AES_XTS_KEY_GEN"},
 	{CKM_AES_KEY_GEN, "CKM_AES_KEY_GEN"},
 	{CKM_AES_ECB, "CKM_AES_ECB"},
 	{CKM_AES_CBC, "CKM_AES_CBC"},
@@ -1256,7 +1260,7 @@ var mechanismNames = names[MechanismType]{
 	{CKM_XOR_BASE_AND_DATA_W_KDF, "CKM_XOR_BASE_AND_DATA_W_KDF"},
 	{CKM_NIST_PRF_KDF, "CKM_NIST_PRF_KDF"},
 	{CKM_PRF_KDF, "CKM_PRF_KDF"},
-	{CKM_AES_XTS, "CKM_AES_XTS"},
+	{CKM_AES_XTS_VENDOR, "CKM_AES_XTS_VENDOR"},
 	{CKM_SM3, "CKM_SM3"},
 	{CKM_SM3_HMAC, "CKM_SM3_HMAC"},
 	{CKM_SM3_HMAC_GENERAL, "CKM_SM3_HMAC_GENERAL"},
@@ -1438,6 +1442,7 @@ func (t MechanismType) Shape() Shape {
 		CKM_EC_MONTGOMERY_KEY_PAIR_GEN,
 		CKM_JUNIPER_KEY_GEN,
 		CKM_FASTHASH,
+		CKM_AES_XTS_KEY_GEN,
 		CKM_AES_KEY_GEN,
 		CKM_AES_ECB,
 		CKM_AES_MAC,
