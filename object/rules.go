@@ -207,6 +207,8 @@ var table = []rule{
 	{cryptoki.CKA_EC_PARAMS, ecPublic | edwardsPublic, octets(1, maxNumber), required, required, fixed, asSet, nil, 0},
 	{cryptoki.CKA_EC_PARAMS, ecPrivate | edwardsPrivate, octets(1, maxNumber), required, readOnly, fixed, asSet, nil, 0},
 	{cryptoki.CKA_EC_POINT, ecPublic | edwardsPublic, octets(1, maxNumber), required, readOnly, fixed, asSet, nil, 0},
+	// The standard gives private keys no point; programs that import keys send it.
+	{cryptoki.CKA_EC_POINT, ecPrivate | edwardsPrivate, octets(1, maxNumber), optional, readOnly, fixed, asSet, nil, 0},
 	{cryptoki.CKA_VALUE, ecPrivate, integer, required, readOnly, fixed, asSet, nil, secretValue},
 	{cryptoki.CKA_VALUE, edwardsPrivate, octets(1, maxNumber), required, readOnly, fixed, asSet, nil, secretValue},
 
