@@ -51,9 +51,9 @@ func (s *goSource) names(variable, goType string, constants []constant) {
 	s.printf("}\n\n")
 }
 
-// classes declares a method that tells a constant's class. Classes in the given
-// order: the class in the table, what the method returns for it. A class that is
-// not listed is left to the method's last line.
+// classes declares a method that tells a constant's class. Each of classes pairs a
+// class of the table with the Go constant to return for it; constants of a class
+// that is not listed, and unknown ones, get otherwise.
 func (s *goSource) classes(comment, receiver, result string, constants []constant, classes [][2]string, otherwise string) error {
 	constants, err := distinct(constants)
 	if err != nil {
