@@ -1,0 +1,100 @@
+#include "call.h"
+
+// lost is the code for a call that cannot reach the server.
+static CK_RV lost(struct tl_state *state) {
+    return atomic_load(&state->pool.closing) ? CKR_CRYPTOKI_NOT_INITIALIZED : CKR_DEVICE_ERROR;
+}
+
+// take gets a connection for the call; fresh as in tl_pool_take.
+static CK_RV take(struct tl_call *call, bool fresh) {
+    struct tl_pool *pool = &call->state->pool;
+    struct tl_connection *c = tl_pool_take(pool, fresh);
+    if (c == NULL)
+        return lost(call->state);
+    if (call->session == NULL || call->session->boot == c->boot) {
+        call->connection = c;
+        return CKR_OK;
+    }
+    tl_pool_give(pool, c);
+    tl_session_remove(&call->state->sessions, call->session);
+    return CKR_SESSION_HANDLE_INVALID;
+}
+
+CK_RV tl_call_begin(struct tl_call *call, struct tl_state *state, struct tl_session *session, uint16_t number,
+                    enum tl_repeat repeat) {
+    *call = (struct tl_call){.state = state, .session = session, .number = number, .repeat = repeat};
+    CK_RV rv = take(call, false);
+    if (rv != CKR_OK)
+        return rv;
+    call->out = &call->connection->out;
+    tl_begin_frame(call->out);
+    return CKR_OK;
+}
+
+// exchange sends the frame and waits for the reply.
+static CK_RV exchange(struct tl_call *call) {
+    struct tl_header header;
+    uint64_t session = call->session == NULL ? 0 : call->session->handle;
+    CK_RV rv = tl_connection_send(call->connection, call->number, session);
+    if (rv != CKR_OK)
+        return rv;
+    if (!tl_connection_receive(call->connection, call->number, &header, &call->in))
+        return CKR_DEVICE_ERROR;
+    call->answered = true;
+    call->epoch = header.epoch;
+    if (call->session != NULL)
+        tl_slot_saw(call->session->slot, header.epoch);
+    if (call->session != NULL && header.code == CKR_SESSION_HANDLE_INVALID)
+        tl_session_remove(&call->state->sessions, call->session);
+    return header.code;
+}
+
+// again moves the request to a new connection. The old one goes first: when all
+// connections are lost at once, nobody must wait for the others' places.
+static CK_RV again(struct tl_call *call) {
+    struct tl_buffer request = call->connection->out;
+    call->connection->out = (struct tl_buffer){0};
+    tl_pool_give(&call->state->pool, call->connection);
+    call->connection = NULL;
+    CK_RV rv = take(call, true);
+    if (rv != CKR_OK) {
+        tl_buffer_free(&request);
+        return rv;
+    }
+    call->out = &call->connection->out;
+    tl_buffer_free(call->out);
+    *call->out = request;
+    return CKR_OK;
+}
+
+CK_RV tl_call_run(struct tl_call *call) {
+    CK_RV rv = exchange(call);
+    if (call->connection->lost && call->repeat == TL_REPEAT) {
+        rv = again(call);
+        if (rv == CKR_OK)
+            rv = exchange(call);
+    }
+    if (!call->answered && rv == CKR_DEVICE_ERROR)
+        rv = lost(call->state);
+    return rv;
+}
+
+void tl_call_end(struct tl_call *call) {
+    if (call->connection != NULL)
+        tl_pool_give(&call->state->pool, call->connection);
+}
+
+CK_RV tl_call_plain(struct tl_state *state, struct tl_session *session, uint16_t number) {
+    struct tl_call call;
+    CK_RV rv = tl_call_begin(&call, state, session, number, TL_ONCE);
+    if (rv != CKR_OK)
+        return rv;
+    rv = tl_call_run(&call);
+    tl_call_end(&call);
+    return rv;
+}
+
+size_t tl_call_room(struct tl_state *state, size_t fixed) {
+    size_t body = atomic_load(&state->pool.max_frame) - TL_HEADER_SIZE;
+    return body > fixed ? body - fixed : 0;
+}

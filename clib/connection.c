@@ -1,0 +1,168 @@
+#include "connection.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "debug.h"
+#include "gen/wire.h"
+#include "memory.h"
+#include "version.h"
+
+enum {
+    FIRST_SIZE = 4 << 10,    // most frames fit
+    RESTING_SIZE = 64 << 10, // what a connection may keep while it idles
+    LEAST_FRAME = 4 << 10,   // a server that takes less is of no use
+};
+
+static bool hello(struct tl_connection *c, const struct tl_application *application) {
+    char program[64];
+    size_t length = strnlen(program_invocation_short_name, sizeof program);
+    memcpy(program, program_invocation_short_name, length);
+    struct tl_hello_request request = {
+        .protocol_min = 1,
+        .protocol_max = 1,
+        .client_level = TL_CLIENT_LEVEL,
+        .process = (uint64_t)getpid(),
+        .program = {(const uint8_t *)program, length},
+    };
+    memcpy(request.application.bytes, application->id, sizeof application->id);
+    memcpy(request.secret.bytes, application->secret, sizeof application->secret);
+
+    tl_begin_frame(&c->out);
+    tl_put_hello(&c->out, &request);
+    struct tl_header header;
+    struct tl_view body;
+    bool answered = tl_connection_send(c, TL_CALL_HELLO, 0) == CKR_OK &&
+                    tl_connection_receive(c, TL_CALL_HELLO, &header, &body);
+    tl_wipe(&request.secret, sizeof request.secret);
+    if (!answered)
+        return false;
+    if (header.code != CKR_OK) {
+        tl_debug("the server refuses this program: code 0x%lx", (unsigned long)header.code);
+        return false;
+    }
+    struct tl_hello_reply reply;
+    if (!tl_get_hello(&body, &reply) || reply.protocol != 1 || reply.max_frame < LEAST_FRAME) {
+        tl_debug("the server speaks another protocol");
+        return false;
+    }
+    c->application = reply.application;
+    c->boot = reply.boot;
+    c->max_frame = reply.max_frame < TL_MAX_FRAME ? reply.max_frame : TL_MAX_FRAME;
+    return true;
+}
+
+struct tl_connection *tl_connection_open(const char *socket, const struct tl_application *application) {
+    struct tl_connection *c = tl_map(sizeof *c);
+    if (c == NULL) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    c->fd = -1;
+    c->size = FIRST_SIZE;
+    c->in = tl_map(c->size);
+    c->fd = c->in == NULL ? -1 : tl_socket_connect(socket);
+    if (c->fd >= 0) {
+        c->identity = tl_socket_identity(c->fd);
+        if (hello(c, application)) {
+            tl_connection_rest(c);
+            return c;
+        }
+        errno = EPROTO;
+    }
+    int cause = errno;
+    tl_connection_close(c);
+    errno = cause;
+    return NULL;
+}
+
+void tl_connection_close(struct tl_connection *c) {
+    if (c->fd >= 0 && tl_socket_is(c->fd, c->identity))
+        close(c->fd);
+    tl_buffer_free(&c->out);
+    tl_unmap(c->in, c->size);
+    tl_unmap(c, sizeof *c);
+}
+
+CK_RV tl_connection_send(struct tl_connection *c, uint16_t call, uint64_t session) {
+    struct tl_header header = {
+        .kind = TL_KIND_REQUEST,
+        .call = call,
+        .request = ++c->request,
+        .application = c->application,
+        .session = session,
+    };
+    CK_RV rv = tl_end_frame(&c->out, &header);
+    if (rv != CKR_OK)
+        return rv;
+    // What is left of an earlier reply would be taken for this one's.
+    c->start = c->end = 0;
+    c->lost = !tl_socket_send(c->fd, c->out.data, c->out.length);
+    return c->lost ? CKR_DEVICE_ERROR : CKR_OK;
+}
+
+// resize gives c memory for a frame of size bytes and keeps what has been received.
+static bool resize(struct tl_connection *c, size_t size) {
+    uint8_t *memory = tl_map(size);
+    if (memory == NULL)
+        return false;
+    memcpy(memory, c->in + c->start, c->end - c->start);
+    tl_unmap(c->in, c->size);
+    c->in = memory;
+    c->size = size;
+    c->end -= c->start;
+    c->start = 0;
+    c->received = c->end;
+    return true;
+}
+
+// fill receives until size bytes are there.
+static bool fill(struct tl_connection *c, size_t size) {
+    if (c->size - c->start < size && !resize(c, size))
+        return false;
+    while (c->end - c->start < size) {
+        size_t got = tl_socket_receive(c->fd, c->in + c->end, c->size - c->end);
+        if (got == 0)
+            return false;
+        c->end += got;
+        if (c->received < c->end)
+            c->received = c->end;
+    }
+    return true;
+}
+
+static bool receive(struct tl_connection *c, uint16_t call, struct tl_header *header, struct tl_view *body) {
+    do {
+        if (!fill(c, TL_HEADER_SIZE) || !tl_get_header(c->in + c->start, header))
+            return false;
+        if (header->kind == TL_KIND_REQUEST || header->call != call || header->request != c->request)
+            return false;
+        if (!fill(c, header->length))
+            return false;
+        body->data = c->in + c->start + TL_HEADER_SIZE;
+        body->left = header->length - TL_HEADER_SIZE;
+        body->failed = false;
+        c->start += header->length;
+    } while (header->kind == TL_KIND_WORKING);
+    // Requests are answered one at a time: nothing may follow the reply.
+    return c->start == c->end;
+}
+
+bool tl_connection_receive(struct tl_connection *c, uint16_t call, struct tl_header *header, struct tl_view *body) {
+    c->lost = !receive(c, call, header, body);
+    return !c->lost;
+}
+
+bool tl_connection_is_usable(const struct tl_connection *c) {
+    return tl_socket_is(c->fd, c->identity) && tl_socket_is_quiet(c->fd);
+}
+
+void tl_connection_rest(struct tl_connection *c) {
+    // Not every caller could say whether its frames held a PIN, a plaintext or a key.
+    tl_wipe(c->in, c->received);
+    tl_buffer_reset(&c->out);
+    c->start = c->end = c->received = 0;
+    if (c->size > RESTING_SIZE)
+        (void)resize(c, FIRST_SIZE); // without memory it stays large
+}

@@ -1,0 +1,157 @@
+// Sessions of the application, login, PINs.
+#include "call.h"
+#include "operation.h"
+
+static CK_RV open_session(struct tl_state *state, CK_SLOT_ID slot, CK_FLAGS flags, CK_SESSION_HANDLE *handle) {
+    struct tl_call call;
+    struct tl_open_session_reply reply;
+    CK_RV rv = tl_call_begin(&call, state, NULL, TL_CALL_OPEN_SESSION, TL_ONCE);
+    if (rv != CKR_OK)
+        return rv;
+    tl_put_open_session(call.out, &(struct tl_open_session_request){.slot = slot, .flags = flags});
+    rv = tl_call_run(&call);
+    if (rv == CKR_OK && !tl_get_open_session(&call.in, &reply))
+        rv = CKR_DEVICE_ERROR;
+    if (rv == CKR_OK) {
+        struct tl_slot *known = tl_session_slot(&state->sessions, call.connection->boot, slot);
+        if (known == NULL || !tl_session_add(&state->sessions, reply.session, known))
+            rv = CKR_HOST_MEMORY;
+        else
+            *handle = reply.session;
+    }
+    tl_call_end(&call);
+    return rv;
+}
+
+// No callback is made: neither pApplication nor Notify is ever used.
+CK_RV C_OpenSession(CK_SLOT_ID slotID, CK_FLAGS flags, CK_VOID_PTR pApplication, CK_NOTIFY Notify,
+                    CK_SESSION_HANDLE_PTR phSession) {
+    (void)pApplication;
+    (void)Notify;
+    struct tl_entry entry;
+    CK_RV rv = tl_enter(&entry, phSession != NULL);
+    if (rv != CKR_OK)
+        return rv;
+    rv = (flags & CKF_SERIAL_SESSION) == 0 ? CKR_SESSION_PARALLEL_NOT_SUPPORTED
+                                           : open_session(entry.state, slotID, flags, phSession);
+    tl_leave(&entry);
+    return rv;
+}
+
+CK_RV C_CloseSession(CK_SESSION_HANDLE hSession) {
+    struct tl_entry entry;
+    CK_RV rv = tl_enter_session(&entry, hSession, true);
+    if (rv != CKR_OK)
+        return rv;
+    rv = tl_call_plain(entry.state, entry.session, TL_CALL_CLOSE_SESSION);
+    if (rv == CKR_OK)
+        tl_session_remove(&entry.state->sessions, entry.session);
+    tl_leave(&entry);
+    return rv;
+}
+
+static CK_RV close_all(struct tl_state *state, CK_SLOT_ID slot) {
+    struct tl_call call;
+    CK_RV rv = tl_call_begin(&call, state, NULL, TL_CALL_CLOSE_ALL_SESSIONS, TL_ONCE);
+    if (rv != CKR_OK)
+        return rv;
+    tl_put_close_all_sessions(call.out, &(struct tl_close_all_sessions_request){.slot = slot});
+    rv = tl_call_run(&call);
+    tl_call_end(&call);
+    if (rv == CKR_OK)
+        tl_session_remove_slot(&state->sessions, slot);
+    return rv;
+}
+
+CK_RV C_CloseAllSessions(CK_SLOT_ID slotID) {
+    struct tl_entry entry;
+    CK_RV rv = tl_enter(&entry, true);
+    if (rv != CKR_OK)
+        return rv;
+    rv = close_all(entry.state, slotID);
+    tl_leave(&entry);
+    return rv;
+}
+
+static CK_RV session_info(struct tl_entry *entry, CK_SESSION_INFO *info) {
+    struct tl_call call;
+    struct tl_session_info_reply reply;
+    CK_RV rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_SESSION_INFO, TL_REPEAT);
+    if (rv != CKR_OK)
+        return rv;
+    rv = tl_call_run(&call);
+    if (rv == CKR_OK && !tl_get_session_info(&call.in, &reply))
+        rv = CKR_DEVICE_ERROR;
+    if (rv == CKR_OK)
+        *info = (CK_SESSION_INFO){reply.slot, reply.state, reply.flags, reply.device_error};
+    tl_call_end(&call);
+    return rv;
+}
+
+CK_RV C_GetSessionInfo(CK_SESSION_HANDLE hSession, CK_SESSION_INFO_PTR pInfo) {
+    struct tl_entry entry;
+    CK_RV rv = tl_enter_session(&entry, hSession, pInfo != NULL);
+    if (rv != CKR_OK)
+        return rv;
+    rv = session_info(&entry, pInfo);
+    tl_leave(&entry);
+    return rv;
+}
+
+static CK_RV login(struct tl_entry *entry, CK_USER_TYPE user, struct tl_bytes pin) {
+    struct tl_call call;
+    // A context-specific login is for the operation that has begun, so the server
+    // has to know of that.
+    CK_RV rv = user == CKU_CONTEXT_SPECIFIC ? tl_operation_flush(entry) : CKR_OK;
+    if (rv == CKR_OK)
+        rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_LOGIN, TL_ONCE);
+    if (rv != CKR_OK)
+        return rv;
+    tl_put_login(call.out, &(struct tl_login_request){.user = user, .pin = pin});
+    rv = tl_call_run(&call);
+    tl_call_end(&call);
+    return rv;
+}
+
+CK_RV C_Login(CK_SESSION_HANDLE hSession, CK_USER_TYPE userType, CK_UTF8CHAR_PTR pPin, CK_ULONG ulPinLen) {
+    struct tl_entry entry;
+    CK_RV rv = tl_enter_session(&entry, hSession, pPin != NULL || ulPinLen == 0);
+    if (rv != CKR_OK)
+        return rv;
+    rv = login(&entry, userType, (struct tl_bytes){pPin, ulPinLen});
+    tl_leave(&entry);
+    return rv == CKR_DATA_LEN_RANGE ? CKR_PIN_LEN_RANGE : rv;
+}
+
+CK_RV C_Logout(CK_SESSION_HANDLE hSession) {
+    struct tl_entry entry;
+    CK_RV rv = tl_enter_session(&entry, hSession, true);
+    if (rv != CKR_OK)
+        return rv;
+    rv = tl_call_plain(entry.state, entry.session, TL_CALL_LOGOUT);
+    tl_leave(&entry);
+    return rv;
+}
+
+static CK_RV set_pin(struct tl_entry *entry, struct tl_bytes old, struct tl_bytes new) {
+    struct tl_call call;
+    CK_RV rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_SET_PIN, TL_ONCE);
+    if (rv != CKR_OK)
+        return rv;
+    tl_put_set_pin(call.out, &(struct tl_set_pin_request){.old = old, .new = new});
+    rv = tl_call_run(&call);
+    tl_call_end(&call);
+    return rv;
+}
+
+CK_RV C_SetPIN(CK_SESSION_HANDLE hSession, CK_UTF8CHAR_PTR pOldPin, CK_ULONG ulOldLen, CK_UTF8CHAR_PTR pNewPin,
+               CK_ULONG ulNewLen) {
+    struct tl_entry entry;
+    bool arguments = (pOldPin != NULL || ulOldLen == 0) && (pNewPin != NULL || ulNewLen == 0);
+    CK_RV rv = tl_enter_session(&entry, hSession, arguments);
+    if (rv != CKR_OK)
+        return rv;
+    rv = set_pin(&entry, (struct tl_bytes){pOldPin, ulOldLen}, (struct tl_bytes){pNewPin, ulNewLen});
+    tl_leave(&entry);
+    return rv == CKR_DATA_LEN_RANGE ? CKR_PIN_LEN_RANGE : rv;
+}

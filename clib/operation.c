@@ -1,0 +1,504 @@
+#include "operation.h"
+
+#include <string.h>
+
+#include "call.h"
+
+// ASK as a capacity asks for the length of an output only.
+static const uint64_t ASK = UINT64_MAX;
+
+// What an operation's request has beside data, signature and mechanism: function,
+// key, two lengths, capacity.
+enum { FIXED_FIELDS = 1 + 8 + 4 + 4 + 8 };
+
+static uint64_t capacity_of(struct tl_room room) {
+    if (room.length == NULL)
+        return 0;
+    if (room.data == NULL)
+        return ASK;
+    return *room.length == ASK ? ASK - 1 : *room.length;
+}
+
+static struct tl_operation *operation_of(struct tl_entry *entry, enum tl_function function) {
+    return &entry->session->operations[function];
+}
+
+// Begin.
+
+static struct tl_bytes encoded(const struct tl_operation *operation) {
+    return (struct tl_bytes){operation->mechanism.data, operation->mechanism.length};
+}
+
+// permit_key fills what a permit is found by; false when the mechanism gets none.
+static bool permit_key(const struct tl_entry *entry, enum tl_function function, struct tl_permit_key *key) {
+    const struct tl_operation *operation = &entry->session->operations[function];
+    struct tl_bytes fixed = tl_fixed_part(encoded(operation));
+    if (fixed.length == 0 || fixed.length > TL_PERMIT_FIXED)
+        return false;
+    *key = (struct tl_permit_key){
+        .slot = entry->session->slot,
+        .key = operation->key,
+        .function = (uint8_t)function,
+        .fixed_length = (uint8_t)fixed.length,
+    };
+    memcpy(key->fixed, fixed.data, fixed.length);
+    return true;
+}
+
+// send_init makes the operation active at the server, and keeps its permit.
+static CK_RV send_init(struct tl_entry *entry, enum tl_function function) {
+    struct tl_operation *operation = operation_of(entry, function);
+    struct tl_call call;
+    struct tl_operation_init_reply reply;
+    struct tl_permit_key key;
+    CK_RV rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_OPERATION_INIT, TL_ONCE);
+    if (rv != CKR_OK) {
+        tl_operation_forget(operation);
+        return rv;
+    }
+    tl_put_operation_init(call.out, &(struct tl_operation_init_request){
+                                        .function = (uint8_t)function,
+                                        .mechanism = {.encoded = encoded(operation)},
+                                        .key = operation->key,
+                                    });
+    rv = tl_call_run(&call);
+    bool understood = rv != CKR_OK || tl_get_operation_init(&call.in, &reply);
+    operation->doubtful = !call.answered || !understood;
+    tl_call_end(&call);
+    if (!understood)
+        rv = CKR_DEVICE_ERROR;
+    if (rv != CKR_OK) {
+        tl_operation_forget(operation);
+        return rv;
+    }
+    operation->state = TL_ACTIVE;
+    operation->permitted = reply.permit;
+    operation->permit = (struct tl_permit){
+        .epoch = call.epoch, .length = reply.rule_length, .rule = reply.rule, .flags = reply.flags};
+    if (reply.permit && call.epoch != 0 && permit_key(entry, function, &key))
+        tl_permit_store(&entry->state->permits, &key, &operation->permit);
+    return CKR_OK;
+}
+
+// send_cancel ends operations at the server; functions has bit 1 << function set.
+static CK_RV send_cancel(struct tl_entry *entry, uint64_t functions) {
+    struct tl_call call;
+    CK_RV rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_OPERATION_CANCEL, TL_REPEAT);
+    if (rv != CKR_OK)
+        return rv;
+    tl_put_operation_cancel(call.out, &(struct tl_operation_cancel_request){.functions = functions});
+    rv = tl_call_run(&call);
+    tl_call_end(&call);
+    return rv;
+}
+
+// cancel ends one operation, on both sides.
+static CK_RV cancel(struct tl_entry *entry, enum tl_function function) {
+    struct tl_operation *operation = operation_of(entry, function);
+    bool there = operation->state == TL_ACTIVE || operation->doubtful;
+    tl_operation_forget(operation);
+    CK_RV rv = there ? send_cancel(entry, UINT64_C(1) << function) : CKR_OK;
+    operation->doubtful = rv != CKR_OK;
+    return rv;
+}
+
+static CK_RV begin(struct tl_entry *entry, enum tl_function function, const CK_MECHANISM *mechanism,
+                   CK_OBJECT_HANDLE key) {
+    struct tl_operation *operation = operation_of(entry, function);
+    struct tl_permit_key permit;
+    if (operation->doubtful) {
+        CK_RV rv = cancel(entry, function);
+        if (rv != CKR_OK)
+            return rv;
+    }
+    tl_buffer_reset(&operation->mechanism);
+    tl_put_mechanism(&operation->mechanism, &(struct tl_mechanism){.native = mechanism});
+    CK_RV rv = operation->mechanism.error;
+    if (rv != CKR_OK) {
+        tl_operation_forget(operation);
+        return rv;
+    }
+    operation->key = key;
+    if (permit_key(entry, function, &permit) &&
+        tl_permit_find(&entry->state->permits, &permit, &operation->permit)) {
+        operation->state = TL_PENDING;
+        operation->permitted = true;
+        return CKR_OK;
+    }
+    return send_init(entry, function);
+}
+
+CK_RV tl_operation_init(struct tl_entry *entry, enum tl_function function, const CK_MECHANISM *mechanism,
+                        CK_OBJECT_HANDLE key) {
+    struct tl_operation *operation = operation_of(entry, function);
+    CK_RV rv;
+    pthread_mutex_lock(&entry->session->lock);
+    if (mechanism == NULL)
+        rv = operation->state == TL_IDLE ? CKR_OPERATION_NOT_INITIALIZED : cancel(entry, function);
+    else if (operation->state != TL_IDLE)
+        rv = CKR_OPERATION_ACTIVE;
+    else
+        rv = begin(entry, function, mechanism, key);
+    pthread_mutex_unlock(&entry->session->lock);
+    return rv;
+}
+
+// One step: a request that gives input and takes output.
+
+struct step {
+    uint16_t call; // TL_CALL_OPERATE, _OPERATE_FUSED, _UPDATE or _FINAL
+    struct tl_bytes data;
+    struct tl_bytes signature;
+};
+
+static void put_step(struct tl_buffer *out, const struct tl_operation *operation, enum tl_function function,
+                     const struct step *step, uint64_t capacity) {
+    uint8_t f = (uint8_t)function;
+    switch (step->call) {
+    case TL_CALL_OPERATE:
+        tl_put_operate(out, &(struct tl_operate_request){f, step->data, step->signature, capacity});
+        return;
+    case TL_CALL_OPERATE_FUSED:
+        tl_put_operate_fused(out, &(struct tl_operate_fused_request){f, {.encoded = encoded(operation)},
+                                                                     operation->key, step->data, step->signature,
+                                                                     capacity});
+        return;
+    case TL_CALL_UPDATE:
+        tl_put_update(out, &(struct tl_update_request){f, step->data, capacity});
+        return;
+    default:
+        tl_put_final(out, &(struct tl_final_request){f, step->signature, capacity});
+    }
+}
+
+// drain fetches what is left of an output that did not fit into a frame.
+static CK_RV drain(struct tl_entry *entry, enum tl_function function, CK_BYTE *to, uint64_t left) {
+    while (left > 0) {
+        struct tl_call call;
+        struct tl_drain_reply reply;
+        CK_RV rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_DRAIN, TL_ONCE);
+        if (rv != CKR_OK)
+            return rv;
+        tl_put_drain(call.out, &(struct tl_drain_request){.function = (uint8_t)function});
+        rv = tl_call_run(&call);
+        if (rv == CKR_OK && (!tl_get_drain(&call.in, &reply) || reply.length != left || reply.output.length == 0 ||
+                             reply.output.length > left))
+            rv = CKR_DEVICE_ERROR;
+        if (rv == CKR_OK) {
+            memcpy(to, reply.output.data, reply.output.length);
+            to += reply.output.length;
+            left -= reply.output.length;
+        }
+        tl_call_end(&call);
+        if (rv != CKR_OK)
+            return rv;
+    }
+    return CKR_OK;
+}
+
+// take copies an output into the room, and tells what of it is still to come.
+static CK_RV take(const struct tl_operate_reply *reply, struct tl_room room, uint64_t *left) {
+    uint64_t capacity = capacity_of(room);
+    *left = 0;
+    if (capacity != ASK) {
+        if (reply->length > capacity || reply->output.length > reply->length ||
+            (reply->output.length == 0 && reply->length > 0))
+            return CKR_DEVICE_ERROR;
+        if (reply->output.length > 0)
+            memcpy(room.data, reply->output.data, reply->output.length);
+        *left = reply->length - reply->output.length;
+    }
+    if (room.length != NULL)
+        *room.length = reply->length;
+    return CKR_OK;
+}
+
+// run makes a step and follows the operation's state.
+static CK_RV run(struct tl_entry *entry, enum tl_function function, const struct step *step, struct tl_room room) {
+    struct tl_operation *operation = operation_of(entry, function);
+    struct tl_call call;
+    // All four replies have the same fields.
+    struct tl_operate_reply reply = {0};
+    uint64_t capacity = capacity_of(room), left = 0;
+    // An Init and its operation in one request leave nothing behind: they may be repeated.
+    bool fused = step->call == TL_CALL_OPERATE_FUSED;
+    CK_RV rv = tl_call_begin(&call, entry->state, entry->session, step->call, fused ? TL_REPEAT : TL_ONCE);
+    if (rv != CKR_OK) {
+        operation->doubtful = operation->state == TL_ACTIVE;
+        tl_operation_forget(operation);
+        return rv;
+    }
+    put_step(call.out, operation, function, step, capacity);
+    rv = tl_call_run(&call);
+    bool understood = (rv != CKR_OK && rv != CKR_BUFFER_TOO_SMALL) || tl_get_operate(&call.in, &reply);
+    if (understood && rv == CKR_OK)
+        rv = take(&reply, room, &left);
+    else if (!understood)
+        rv = CKR_DEVICE_ERROR;
+    bool doubtful = !call.answered || rv == CKR_DEVICE_ERROR || rv == CKR_OPERATION_ACTIVE;
+    tl_call_end(&call);
+    if (rv == CKR_OK && left > 0) {
+        rv = drain(entry, function, room.data + (reply.length - left), left);
+        doubtful = rv != CKR_OK;
+    }
+    if (rv == CKR_BUFFER_TOO_SMALL && room.length != NULL)
+        *room.length = reply.length;
+
+    if (rv == CKR_BUFFER_TOO_SMALL || (rv == CKR_OK && capacity == ASK)) {
+        operation->state = TL_ACTIVE;
+    } else if (rv == CKR_OK && step->call == TL_CALL_UPDATE) {
+        operation->in_parts = true;
+    } else {
+        operation->doubtful = doubtful;
+        tl_operation_forget(operation);
+    }
+    return rv;
+}
+
+// One part.
+
+// by_rule answers what the permit's length rule can answer: the length, or that the
+// room is too small. False when the operation has to run.
+static bool by_rule(const struct tl_operation *operation, uint64_t n, struct tl_room room, CK_RV *rv) {
+    uint64_t least, greatest, capacity = capacity_of(room);
+    if (room.length == NULL || !operation->permitted || !tl_permit_bounds(&operation->permit, n, &least, &greatest))
+        return false;
+    if (capacity != ASK && capacity >= least)
+        return false;
+    *room.length = greatest;
+    *rv = capacity == ASK ? CKR_OK : CKR_BUFFER_TOO_SMALL;
+    return true;
+}
+
+// flush sends a pending Init, before anything that needs the operation there.
+static CK_RV flush(struct tl_entry *entry, enum tl_function function) {
+    return operation_of(entry, function)->state == TL_PENDING ? send_init(entry, function) : CKR_OK;
+}
+
+// rest is the part of a room behind what has been used of it.
+static struct tl_room rest(struct tl_room room, CK_ULONG used, CK_ULONG *left) {
+    if (room.length == NULL)
+        return room;
+    *left = *room.length - used;
+    return (struct tl_room){room.data + used, left};
+}
+
+// fail ends an operation in the middle of a split: parts of the data are used up,
+// so that there is nothing to come back to.
+static CK_RV fail(struct tl_entry *entry, enum tl_function function, CK_RV rv) {
+    if (operation_of(entry, function)->state != TL_IDLE)
+        (void)cancel(entry, function);
+    return rv == CKR_BUFFER_TOO_SMALL ? CKR_DEVICE_ERROR : rv;
+}
+
+// Pieces are whole blocks of every mechanism, so that what they yield adds up.
+enum { BLOCKS = 4096 };
+
+static size_t piece_size(struct tl_entry *entry) { return tl_call_room(entry->state, FIXED_FIELDS) / BLOCKS * BLOCKS; }
+
+// feed gives all of data in pieces, the first of them first bytes long, and adds
+// what they yield to *used.
+static CK_RV feed(struct tl_entry *entry, enum tl_function function, struct tl_bytes data, size_t first,
+                  struct tl_room room, CK_ULONG *used) {
+    size_t done = 0, piece = first;
+    while (done < data.length) {
+        CK_ULONG left = 0;
+        struct step step = {.call = TL_CALL_UPDATE, .data = {data.data + done, piece}};
+        struct tl_room behind = rest(room, *used, &left);
+        CK_RV rv = run(entry, function, &step, behind);
+        if (rv != CKR_OK)
+            return fail(entry, function, rv);
+        if (room.length != NULL)
+            *used += left;
+        done += piece;
+        piece = piece_size(entry);
+        if (piece > data.length - done)
+            piece = data.length - done;
+    }
+    return CKR_OK;
+}
+
+// makes_output tells encryption and decryption from functions whose output has
+// nothing to do with the length of the data.
+static bool makes_output(enum tl_function function) { return function == TL_ENCRYPT || function == TL_DECRYPT; }
+
+// measure finds the room that a split operation needs at most.
+static CK_RV measure(struct tl_entry *entry, enum tl_function function, uint64_t n, uint64_t *needed) {
+    uint64_t least;
+    if (tl_permit_bounds(&operation_of(entry, function)->permit, n, &least, needed))
+        return CKR_OK;
+    if (makes_output(function)) {
+        (void)cancel(entry, function);
+        return CKR_DATA_LEN_RANGE;
+    }
+    // The server knows the length of a digest or signature without the data.
+    CK_ULONG length = 0;
+    struct step question = {.call = TL_CALL_OPERATE};
+    CK_RV rv = run(entry, function, &question, (struct tl_room){NULL, &length});
+    *needed = length;
+    return rv;
+}
+
+// split makes a one-part call whose data is longer than a frame of several parts.
+static CK_RV split(struct tl_entry *entry, enum tl_function function, struct tl_bytes data,
+                   struct tl_bytes signature, struct tl_room room) {
+    struct tl_operation *operation = operation_of(entry, function);
+    CK_ULONG used = 0, left = 0;
+    if ((operation->permit.flags & TL_SEVERAL_PARTS) == 0) {
+        (void)cancel(entry, function);
+        return CKR_DATA_LEN_RANGE;
+    }
+    CK_RV rv = flush(entry, function);
+    if (rv != CKR_OK)
+        return rv;
+    if (room.length != NULL) {
+        uint64_t needed;
+        rv = measure(entry, function, data.length, &needed);
+        if (rv != CKR_OK)
+            return rv;
+        // Once a part is used up there is no way back, so all must fit before it begins.
+        if (capacity_of(room) == ASK || capacity_of(room) < needed) {
+            rv = capacity_of(room) == ASK ? CKR_OK : CKR_BUFFER_TOO_SMALL;
+            *room.length = needed;
+            return rv;
+        }
+    }
+    struct tl_room parts = makes_output(function) ? room : (struct tl_room){0};
+    rv = feed(entry, function, data, piece_size(entry), parts, &used);
+    if (rv != CKR_OK)
+        return rv;
+    struct step final = {.call = TL_CALL_FINAL, .signature = signature};
+    rv = run(entry, function, &final, rest(room, used, &left));
+    if (rv != CKR_OK)
+        return fail(entry, function, rv);
+    if (room.length != NULL)
+        *room.length = used + left;
+    return CKR_OK;
+}
+
+static CK_RV once(struct tl_entry *entry, enum tl_function function, struct tl_bytes data,
+                  struct tl_bytes signature, struct tl_room room) {
+    struct tl_operation *operation = operation_of(entry, function);
+    CK_RV rv;
+    if (operation->state == TL_IDLE)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    if (operation->in_parts) {
+        (void)cancel(entry, function);
+        return CKR_OPERATION_ACTIVE;
+    }
+    if (by_rule(operation, data.length, room, &rv))
+        return rv;
+    size_t taken = FIXED_FIELDS + operation->mechanism.length + signature.length;
+    if (data.length > tl_call_room(entry->state, taken))
+        return split(entry, function, data, signature, room);
+    struct step step = {
+        .call = operation->state == TL_PENDING ? TL_CALL_OPERATE_FUSED : TL_CALL_OPERATE,
+        .data = data,
+        .signature = signature,
+    };
+    return run(entry, function, &step, room);
+}
+
+CK_RV tl_operation_once(struct tl_entry *entry, enum tl_function function, struct tl_bytes data,
+                        struct tl_bytes signature, struct tl_room room) {
+    pthread_mutex_lock(&entry->session->lock);
+    CK_RV rv = once(entry, function, data, signature, room);
+    pthread_mutex_unlock(&entry->session->lock);
+    return rv;
+}
+
+// Several parts.
+
+// update_long takes a part longer than a frame. What a first piece of the same
+// length modulo the block size yields, and the length of the rest, make the whole.
+static CK_RV update_long(struct tl_entry *entry, enum tl_function function, struct tl_bytes part,
+                         struct tl_room room) {
+    size_t first = part.length % BLOCKS == 0 ? BLOCKS : part.length % BLOCKS;
+    CK_ULONG used = 0, yield = 0;
+    if (room.length != NULL) {
+        struct step question = {.call = TL_CALL_UPDATE, .data = {part.data, first}};
+        CK_RV rv = run(entry, function, &question, (struct tl_room){NULL, &yield});
+        if (rv != CKR_OK)
+            return rv;
+        uint64_t needed = yield + (part.length - first), capacity = capacity_of(room);
+        if (capacity == ASK || capacity < needed) {
+            *room.length = needed;
+            return capacity == ASK ? CKR_OK : CKR_BUFFER_TOO_SMALL;
+        }
+    }
+    CK_RV rv = feed(entry, function, part, first, room, &used);
+    if (rv == CKR_OK && room.length != NULL)
+        *room.length = used;
+    return rv;
+}
+
+static CK_RV update(struct tl_entry *entry, enum tl_function function, struct tl_bytes part, struct tl_room room) {
+    if (operation_of(entry, function)->state == TL_IDLE)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    CK_RV rv = flush(entry, function);
+    if (rv != CKR_OK)
+        return rv;
+    if (part.length > piece_size(entry))
+        return update_long(entry, function, part, room);
+    struct step step = {.call = TL_CALL_UPDATE, .data = part};
+    return run(entry, function, &step, room);
+}
+
+CK_RV tl_operation_update(struct tl_entry *entry, enum tl_function function, struct tl_bytes part,
+                          struct tl_room room) {
+    pthread_mutex_lock(&entry->session->lock);
+    CK_RV rv = update(entry, function, part, room);
+    pthread_mutex_unlock(&entry->session->lock);
+    return rv;
+}
+
+static CK_RV final(struct tl_entry *entry, enum tl_function function, struct tl_bytes signature,
+                   struct tl_room room) {
+    const struct tl_operation *operation = operation_of(entry, function);
+    CK_RV rv;
+    if (operation->state == TL_IDLE)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    // A digest or signature is as long in the end as it would be in one part.
+    if (operation->permit.rule == TL_RULE_FIXED && !makes_output(function) && by_rule(operation, 0, room, &rv))
+        return rv;
+    rv = flush(entry, function);
+    if (rv != CKR_OK)
+        return rv;
+    struct step step = {.call = TL_CALL_FINAL, .signature = signature};
+    return run(entry, function, &step, room);
+}
+
+CK_RV tl_operation_final(struct tl_entry *entry, enum tl_function function, struct tl_bytes signature,
+                         struct tl_room room) {
+    pthread_mutex_lock(&entry->session->lock);
+    CK_RV rv = final(entry, function, signature, room);
+    pthread_mutex_unlock(&entry->session->lock);
+    return rv;
+}
+
+// All functions at once.
+
+CK_RV tl_operation_flush(struct tl_entry *entry) {
+    CK_RV rv = CKR_OK;
+    pthread_mutex_lock(&entry->session->lock);
+    for (int f = TL_ENCRYPT; f < TL_FUNCTIONS && rv == CKR_OK; f++)
+        rv = flush(entry, (enum tl_function)f);
+    pthread_mutex_unlock(&entry->session->lock);
+    return rv;
+}
+
+CK_RV tl_operation_cancel(struct tl_entry *entry, CK_FLAGS flags) {
+    static const CK_FLAGS flag_of[TL_FUNCTIONS] = {
+        [TL_ENCRYPT] = CKF_ENCRYPT, [TL_DECRYPT] = CKF_DECRYPT, [TL_DIGEST] = CKF_DIGEST,
+        [TL_SIGN] = CKF_SIGN,       [TL_VERIFY] = CKF_VERIFY,
+    };
+    CK_RV rv = CKR_OK;
+    pthread_mutex_lock(&entry->session->lock);
+    for (int f = TL_ENCRYPT; f < TL_FUNCTIONS; f++)
+        if ((flags & flag_of[f]) != 0 && cancel(entry, (enum tl_function)f) != CKR_OK)
+            rv = CKR_OPERATION_CANCEL_FAILED;
+    if ((flags & CKF_FIND_OBJECTS) != 0)
+        tl_search_forget(&entry->session->search);
+    pthread_mutex_unlock(&entry->session->lock);
+    return rv;
+}

@@ -1,0 +1,47 @@
+// Encrypting, decrypting, digesting, signing and verifying are one thing here: an
+// operation that Init begins and that ends with a one-part call or with Final.
+//
+// An Init for which there is a permit is only noted (TL_PENDING). The one-part call
+// that follows then carries it, so that both take one round trip; anything else
+// sends it first.
+#ifndef TIDELOCK_OPERATION_H
+#define TIDELOCK_OPERATION_H
+
+#include "state.h"
+
+// tl_room is where a caller wants output: as in PKCS#11 3.2, 5.2, *length is the
+// room, then the length of the output, and data is NULL to ask for the length only.
+// A function without output has length NULL.
+struct tl_room {
+    CK_BYTE *data;
+    CK_ULONG *length;
+};
+
+// All of these lock the session of the entry. The codes are the server's, and
+//   CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED
+//   CKR_BUFFER_TOO_SMALL  room->length tells how much is needed; the operation stays
+//   CKR_DATA_LEN_RANGE    one-part data beyond a frame, of a mechanism without parts
+//   CKR_DEVICE_ERROR      the server was lost, or spoke nonsense
+// Every code but CKR_BUFFER_TOO_SMALL ends the operation.
+
+// tl_operation_init begins an operation, or ends one where mechanism is NULL.
+CK_RV tl_operation_init(struct tl_entry *entry, enum tl_function function, const CK_MECHANISM *mechanism,
+                        CK_OBJECT_HANDLE key);
+
+// tl_operation_once is the one-part call; signature is empty but for TL_VERIFY.
+CK_RV tl_operation_once(struct tl_entry *entry, enum tl_function function, struct tl_bytes data,
+                        struct tl_bytes signature, struct tl_room room);
+
+CK_RV tl_operation_update(struct tl_entry *entry, enum tl_function function, struct tl_bytes part,
+                          struct tl_room room);
+
+CK_RV tl_operation_final(struct tl_entry *entry, enum tl_function function, struct tl_bytes signature,
+                         struct tl_room room);
+
+// tl_operation_flush sends every Init that is pending.
+CK_RV tl_operation_flush(struct tl_entry *entry);
+
+// tl_operation_cancel ends the operations of the functions whose CKF_ flags are set.
+CK_RV tl_operation_cancel(struct tl_entry *entry, CK_FLAGS flags);
+
+#endif

@@ -1,0 +1,162 @@
+#include "pool.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "autostart.h"
+#include "debug.h"
+
+// What a place says where it has no descriptor.
+enum { FREE = 0, TAKEN = -1 };
+
+void tl_pool_start(struct tl_pool *pool, const struct tl_config *config, const struct tl_application *application) {
+    memset(pool, 0, sizeof *pool);
+    pool->config = config;
+    pool->application = application;
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->returned, NULL);
+}
+
+// take_place reserves room for one more connection. The lock is held.
+static bool take_place(struct tl_pool *pool, unsigned *place) {
+    if (pool->count == TL_CONNECTIONS)
+        return false;
+    unsigned i = 0;
+    while (atomic_load(&pool->descriptors[i].fd) != FREE)
+        i++;
+    atomic_store(&pool->descriptors[i].fd, TAKEN);
+    pool->count++;
+    *place = i;
+    return true;
+}
+
+// free_place is called with the lock held.
+static void free_place(struct tl_pool *pool, unsigned place) {
+    atomic_store(&pool->descriptors[place].fd, FREE);
+    pool->count--;
+    pthread_cond_signal(&pool->returned);
+}
+
+// open_at connects for a place that has been taken. The lock is not held.
+static struct tl_connection *open_at(struct tl_pool *pool, unsigned place) {
+    struct tl_connection *c = tl_connection_open(pool->config->socket, pool->application);
+    int cause = errno;
+    pthread_mutex_lock(&pool->lock);
+    if (c == NULL) {
+        free_place(pool, place);
+    } else {
+        c->place = place;
+        pool->descriptors[place].identity = c->identity;
+        atomic_store(&pool->descriptors[place].fd, c->fd + 1);
+        // tl_pool_close has looked at this place before it was filled.
+        if (atomic_load(&pool->closing))
+            shutdown(c->fd, SHUT_RDWR);
+        atomic_store(&pool->max_frame, c->max_frame);
+        atomic_store(&pool->boot, c->boot);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    errno = cause;
+    return c;
+}
+
+bool tl_pool_open(struct tl_pool *pool) {
+    struct tl_connection *c = tl_pool_take(pool, true);
+    if (c == NULL && (errno == ENOENT || errno == ECONNREFUSED) && tl_autostart(pool->config))
+        c = tl_pool_take(pool, true);
+    if (c == NULL) {
+        tl_debug("no server at %s: %s", pool->config->socket, strerrordesc_np(errno));
+        return false;
+    }
+    tl_pool_give(pool, c);
+    return true;
+}
+
+// pop takes the idle connection that was used last. The lock is held.
+static struct tl_connection *pop(struct tl_pool *pool) {
+    struct tl_connection *c = pool->idle;
+    if (c != NULL) {
+        pool->idle = c->next;
+        pool->idle_count--;
+    }
+    return c;
+}
+
+// bury closes a connection. The lock is not held.
+static void bury(struct tl_pool *pool, struct tl_connection *c) {
+    unsigned place = c->place;
+    // The place is freed first: a child must not close what the number names next.
+    atomic_store(&pool->descriptors[place].fd, TAKEN);
+    tl_connection_close(c);
+    pthread_mutex_lock(&pool->lock);
+    free_place(pool, place);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+struct tl_connection *tl_pool_take(struct tl_pool *pool, bool fresh) {
+    struct tl_connection *c = NULL;
+    unsigned place;
+    pthread_mutex_lock(&pool->lock);
+    while (!atomic_load(&pool->closing)) {
+        if ((c = fresh && pool->count < TL_CONNECTIONS ? NULL : pop(pool)) != NULL) {
+            pthread_mutex_unlock(&pool->lock);
+            if (!fresh && c->boot == atomic_load(&pool->boot) && tl_connection_is_usable(c))
+                return c;
+            bury(pool, c);
+            pthread_mutex_lock(&pool->lock);
+        } else if (take_place(pool, &place)) {
+            pthread_mutex_unlock(&pool->lock);
+            return open_at(pool, place);
+        } else {
+            pthread_cond_wait(&pool->returned, &pool->lock);
+        }
+    }
+    pthread_mutex_unlock(&pool->lock);
+    errno = ECANCELED;
+    return NULL;
+}
+
+void tl_pool_give(struct tl_pool *pool, struct tl_connection *c) {
+    if (!c->lost)
+        tl_connection_rest(c);
+    pthread_mutex_lock(&pool->lock);
+    bool keep = !c->lost && !atomic_load(&pool->closing) && pool->idle_count < TL_IDLE_CONNECTIONS;
+    if (keep) {
+        c->next = pool->idle;
+        pool->idle = c;
+        pool->idle_count++;
+        pthread_cond_signal(&pool->returned);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (!keep)
+        bury(pool, c);
+}
+
+void tl_pool_close(struct tl_pool *pool) {
+    pthread_mutex_lock(&pool->lock);
+    atomic_store(&pool->closing, true);
+    for (size_t i = 0; i < TL_CONNECTIONS; i++) {
+        int fd = atomic_load(&pool->descriptors[i].fd) - 1;
+        if (fd >= 0 && tl_socket_is(fd, pool->descriptors[i].identity))
+            shutdown(fd, SHUT_RDWR);
+    }
+    pthread_cond_broadcast(&pool->returned);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void tl_pool_end(struct tl_pool *pool) {
+    for (struct tl_connection *c = pool->idle, *next; c != NULL; c = next) {
+        next = c->next;
+        tl_connection_close(c);
+    }
+    memset(pool, 0, sizeof *pool);
+}
+
+void tl_pool_abandon(struct tl_pool *pool) {
+    for (size_t i = 0; i < TL_CONNECTIONS; i++) {
+        int fd = atomic_load(&pool->descriptors[i].fd) - 1;
+        if (fd >= 0 && tl_socket_is(fd, pool->descriptors[i].identity))
+            close(fd);
+    }
+}

@@ -1,0 +1,153 @@
+#include "state.h"
+
+#include <pthread.h>
+#include <stddef.h>
+
+#include "call.h"
+#include "entropy.h"
+#include "memory.h"
+
+static _Atomic(struct tl_state *) current;
+static struct tl_state *all; // guarded by the lifecycle lock
+
+// ENDING stands in a state's references while the last user takes it apart.
+static const uint32_t ENDING = UINT32_MAX;
+
+// retain adds a reference to a state that has one.
+static bool retain(struct tl_state *state) {
+    uint32_t references = atomic_load(&state->references);
+    while (references > 0 && references != ENDING)
+        if (atomic_compare_exchange_weak(&state->references, &references, references + 1))
+            return true;
+    return false;
+}
+
+static void clear(struct tl_state *state) {
+    tl_wipe(&state->application, sizeof state->application);
+    tl_wipe(&state->permits, sizeof state->permits);
+}
+
+// release gives a reference back; the last one ends the state.
+static void release(struct tl_state *state) {
+    uint32_t references = atomic_load(&state->references), left;
+    do
+        left = references == 1 ? ENDING : references - 1;
+    while (!atomic_compare_exchange_weak(&state->references, &references, left));
+    if (left != ENDING)
+        return;
+    tl_pool_end(&state->pool);
+    tl_session_table_end(&state->sessions);
+    clear(state);
+    atomic_store(&state->references, 0);
+}
+
+CK_RV tl_enter(struct tl_entry *entry, bool arguments) {
+    struct tl_state *state = atomic_load(&current);
+    if (state == NULL || !tl_process_is(&state->process) || !retain(state))
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    // C_Finalize may have come between the two steps.
+    bool late = atomic_load(&current) != state;
+    if (late || !arguments) {
+        release(state);
+        return late ? CKR_CRYPTOKI_NOT_INITIALIZED : CKR_ARGUMENTS_BAD;
+    }
+    *entry = (struct tl_entry){.state = state};
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &entry->cancellation);
+    return CKR_OK;
+}
+
+CK_RV tl_enter_session(struct tl_entry *entry, CK_SESSION_HANDLE handle, bool arguments) {
+    CK_RV rv = tl_enter(entry, arguments);
+    if (rv != CKR_OK)
+        return rv;
+    struct tl_state *state = entry->state;
+    entry->session = tl_session_hold(&state->sessions, handle);
+    if (entry->session != NULL && entry->session->boot == atomic_load(&state->pool.boot))
+        return CKR_OK;
+    // A server that has started anew knows nothing of its earlier sessions.
+    if (entry->session != NULL)
+        tl_session_remove(&state->sessions, entry->session);
+    tl_leave(entry);
+    return CKR_SESSION_HANDLE_INVALID;
+}
+
+void tl_leave(struct tl_entry *entry) {
+    int cancellation = entry->cancellation;
+    if (entry->session != NULL)
+        tl_session_release(&entry->state->sessions, entry->session);
+    release(entry->state);
+    pthread_setcancelstate(cancellation, NULL);
+}
+
+// abandon frees the states of a parent: no thread of this process uses them, and
+// their locks may be held for ever. Only C_Initialize comes here, so that a child
+// of vfork, whose memory is its parent's, does no harm by other calls.
+static void abandon(void) {
+    for (struct tl_state *state = all; state != NULL; state = state->next) {
+        if (atomic_load(&state->references) == 0 || tl_process_is(&state->process))
+            continue;
+        // The session table stays as it is: a thread that is not in this process may
+        // have been changing it.
+        tl_pool_abandon(&state->pool);
+        clear(state);
+        atomic_store(&state->references, 0);
+    }
+}
+
+static struct tl_state *unused(void) {
+    for (struct tl_state *state = all; state != NULL; state = state->next)
+        if (atomic_load(&state->references) == 0)
+            return state;
+    struct tl_state *state = tl_map(sizeof *state);
+    if (state != NULL) {
+        state->next = all;
+        all = state;
+    }
+    return state;
+}
+
+static CK_RV start(struct tl_state *state) {
+    tl_pool_start(&state->pool, &state->config, &state->application);
+    tl_session_table_start(&state->sessions);
+    tl_permit_table_start(&state->permits);
+    if (!tl_config_load(&state->config) || !tl_entropy(&state->application, sizeof state->application))
+        return CKR_GENERAL_ERROR;
+    return tl_pool_open(&state->pool) ? CKR_OK : CKR_FUNCTION_FAILED;
+}
+
+static CK_RV open_locked(void) {
+    struct tl_state *state = atomic_load(&current);
+    if (state != NULL && tl_process_is(&state->process))
+        return CKR_CRYPTOKI_ALREADY_INITIALIZED;
+    abandon();
+    state = unused();
+    if (state == NULL)
+        return CKR_HOST_MEMORY;
+    state->process = tl_process_current();
+    atomic_store(&state->references, 1);
+    CK_RV rv = start(state);
+    if (rv == CKR_OK)
+        atomic_store(&current, state);
+    else
+        release(state);
+    return rv;
+}
+
+CK_RV tl_state_open(void) {
+    if (!tl_process_lock())
+        return CKR_HOST_MEMORY;
+    CK_RV rv = open_locked();
+    tl_process_unlock();
+    return rv;
+}
+
+CK_RV tl_state_close(struct tl_state *state) {
+    struct tl_state *expected = state;
+    if (!atomic_compare_exchange_strong(&current, &expected, NULL))
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    // Best effort: a server that has gone has forgotten the application anyway.
+    (void)tl_call_plain(state, NULL, TL_CALL_GOODBYE);
+    tl_pool_close(&state->pool);
+    release(state); // the reference for being current
+    return CKR_OK;
+}

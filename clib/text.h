@@ -1,0 +1,10 @@
+#ifndef TIDELOCK_TEXT_H
+#define TIDELOCK_TEXT_H
+
+#include "buffer.h"
+
+// tl_pad writes text into a fixed field of a PKCS#11 structure, padded with blanks,
+// cut where a UTF-8 character begins.
+void tl_pad(CK_UTF8CHAR *field, size_t size, struct tl_bytes text);
+
+#endif

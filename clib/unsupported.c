@@ -1,0 +1,110 @@
+// The functions that this library does not offer yet. They are here so that the
+// function lists are complete: the standard allows no empty place in them.
+#include "state.h"
+
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+#define ANSWER(code, name, ...)                                                                                        \
+    CK_RV name(__VA_ARGS__) {                                                                                          \
+        struct tl_entry entry;                                                                                         \
+        CK_RV rv = tl_enter(&entry, true);                                                                             \
+        if (rv != CKR_OK)                                                                                              \
+            return rv;                                                                                                 \
+        tl_leave(&entry);                                                                                              \
+        return code;                                                                                                   \
+    }
+
+#define UNSUPPORTED(name, ...) ANSWER(CKR_FUNCTION_NOT_SUPPORTED, name, __VA_ARGS__)
+
+// Functions in parallel are a memory of PKCS#11 1.0 (3.2, 5.20).
+ANSWER(CKR_FUNCTION_NOT_PARALLEL, C_GetFunctionStatus, CK_SESSION_HANDLE session)
+ANSWER(CKR_FUNCTION_NOT_PARALLEL, C_CancelFunction, CK_SESSION_HANDLE session)
+
+UNSUPPORTED(C_InitToken, CK_SLOT_ID slotID, CK_UTF8CHAR_PTR pPin, CK_ULONG ulPinLen, CK_UTF8CHAR_PTR pLabel)
+UNSUPPORTED(C_InitPIN, CK_SESSION_HANDLE hSession, CK_UTF8CHAR_PTR pPin, CK_ULONG ulPinLen)
+UNSUPPORTED(C_GetOperationState, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pOperationState, CK_ULONG_PTR
+            pulOperationStateLen)
+UNSUPPORTED(C_SetOperationState, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pOperationState, CK_ULONG
+            ulOperationStateLen, CK_OBJECT_HANDLE hEncryptionKey, CK_OBJECT_HANDLE hAuthenticationKey)
+UNSUPPORTED(C_DigestKey, CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hKey)
+UNSUPPORTED(C_SignRecoverInit, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hKey)
+UNSUPPORTED(C_SignRecover, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pData, CK_ULONG ulDataLen, CK_BYTE_PTR pSignature,
+            CK_ULONG_PTR pulSignatureLen)
+UNSUPPORTED(C_VerifyRecoverInit, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hKey)
+UNSUPPORTED(C_VerifyRecover, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pSignature, CK_ULONG ulSignatureLen, CK_BYTE_PTR
+            pData, CK_ULONG_PTR pulDataLen)
+UNSUPPORTED(C_DigestEncryptUpdate, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pPart, CK_ULONG ulPartLen, CK_BYTE_PTR
+            pEncryptedPart, CK_ULONG_PTR pulEncryptedPartLen)
+UNSUPPORTED(C_DecryptDigestUpdate, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pEncryptedPart, CK_ULONG
+            ulEncryptedPartLen, CK_BYTE_PTR pPart, CK_ULONG_PTR pulPartLen)
+UNSUPPORTED(C_SignEncryptUpdate, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pPart, CK_ULONG ulPartLen, CK_BYTE_PTR
+            pEncryptedPart, CK_ULONG_PTR pulEncryptedPartLen)
+UNSUPPORTED(C_DecryptVerifyUpdate, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pEncryptedPart, CK_ULONG
+            ulEncryptedPartLen, CK_BYTE_PTR pPart, CK_ULONG_PTR pulPartLen)
+UNSUPPORTED(C_WrapKey, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hWrappingKey,
+            CK_OBJECT_HANDLE hKey, CK_BYTE_PTR pWrappedKey, CK_ULONG_PTR pulWrappedKeyLen)
+UNSUPPORTED(C_UnwrapKey, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hUnwrappingKey,
+            CK_BYTE_PTR pWrappedKey, CK_ULONG ulWrappedKeyLen, CK_ATTRIBUTE_PTR pTemplate, CK_ULONG ulAttributeCount,
+            CK_OBJECT_HANDLE_PTR phKey)
+UNSUPPORTED(C_DeriveKey, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hBaseKey,
+            CK_ATTRIBUTE_PTR pTemplate, CK_ULONG ulAttributeCount, CK_OBJECT_HANDLE_PTR phKey)
+UNSUPPORTED(C_WaitForSlotEvent, CK_FLAGS flags, CK_SLOT_ID_PTR pSlot, CK_VOID_PTR pReserved)
+UNSUPPORTED(C_LoginUser, CK_SESSION_HANDLE hSession, CK_USER_TYPE userType, CK_UTF8CHAR_PTR pPin, CK_ULONG ulPinLen,
+            CK_UTF8CHAR_PTR pUsername, CK_ULONG ulUsernameLen)
+UNSUPPORTED(C_MessageEncryptInit, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hKey)
+UNSUPPORTED(C_EncryptMessage, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen, CK_BYTE_PTR
+            pAssociatedData, CK_ULONG ulAssociatedDataLen, CK_BYTE_PTR pPlaintext, CK_ULONG ulPlaintextLen,
+            CK_BYTE_PTR pCiphertext, CK_ULONG_PTR pulCiphertextLen)
+UNSUPPORTED(C_EncryptMessageBegin, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen,
+            CK_BYTE_PTR pAssociatedData, CK_ULONG ulAssociatedDataLen)
+UNSUPPORTED(C_EncryptMessageNext, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen,
+            CK_BYTE_PTR pPlaintextPart, CK_ULONG ulPlaintextPartLen, CK_BYTE_PTR pCiphertextPart, CK_ULONG_PTR
+            pulCiphertextPartLen, CK_FLAGS flags)
+UNSUPPORTED(C_MessageEncryptFinal, CK_SESSION_HANDLE hSession)
+UNSUPPORTED(C_MessageDecryptInit, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hKey)
+UNSUPPORTED(C_DecryptMessage, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen, CK_BYTE_PTR
+            pAssociatedData, CK_ULONG ulAssociatedDataLen, CK_BYTE_PTR pCiphertext, CK_ULONG ulCiphertextLen,
+            CK_BYTE_PTR pPlaintext, CK_ULONG_PTR pulPlaintextLen)
+UNSUPPORTED(C_DecryptMessageBegin, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen,
+            CK_BYTE_PTR pAssociatedData, CK_ULONG ulAssociatedDataLen)
+UNSUPPORTED(C_DecryptMessageNext, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen,
+            CK_BYTE_PTR pCiphertextPart, CK_ULONG ulCiphertextPartLen, CK_BYTE_PTR pPlaintextPart, CK_ULONG_PTR
+            pulPlaintextPartLen, CK_FLAGS flags)
+UNSUPPORTED(C_MessageDecryptFinal, CK_SESSION_HANDLE hSession)
+UNSUPPORTED(C_MessageSignInit, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hKey)
+UNSUPPORTED(C_SignMessage, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen, CK_BYTE_PTR
+            pData, CK_ULONG ulDataLen, CK_BYTE_PTR pSignature, CK_ULONG_PTR pulSignatureLen)
+UNSUPPORTED(C_SignMessageBegin, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen)
+UNSUPPORTED(C_SignMessageNext, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen,
+            CK_BYTE_PTR pData, CK_ULONG ulDataLen, CK_BYTE_PTR pSignature, CK_ULONG_PTR pulSignatureLen)
+UNSUPPORTED(C_MessageSignFinal, CK_SESSION_HANDLE hSession)
+UNSUPPORTED(C_MessageVerifyInit, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hKey)
+UNSUPPORTED(C_VerifyMessage, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen, CK_BYTE_PTR
+            pData, CK_ULONG ulDataLen, CK_BYTE_PTR pSignature, CK_ULONG ulSignatureLen)
+UNSUPPORTED(C_VerifyMessageBegin, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen)
+UNSUPPORTED(C_VerifyMessageNext, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen,
+            CK_BYTE_PTR pData, CK_ULONG ulDataLen, CK_BYTE_PTR pSignature, CK_ULONG ulSignatureLen)
+UNSUPPORTED(C_MessageVerifyFinal, CK_SESSION_HANDLE hSession)
+UNSUPPORTED(C_EncapsulateKey, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hPublicKey,
+            CK_ATTRIBUTE_PTR pTemplate, CK_ULONG ulAttributeCount, CK_BYTE_PTR pCiphertext, CK_ULONG_PTR
+            pulCiphertextLen, CK_OBJECT_HANDLE_PTR phKey)
+UNSUPPORTED(C_DecapsulateKey, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hPrivateKey,
+            CK_ATTRIBUTE_PTR pTemplate, CK_ULONG ulAttributeCount, CK_BYTE_PTR pCiphertext, CK_ULONG ulCiphertextLen,
+            CK_OBJECT_HANDLE_PTR phKey)
+UNSUPPORTED(C_VerifySignatureInit, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hKey,
+            CK_BYTE_PTR pSignature, CK_ULONG ulSignatureLen)
+UNSUPPORTED(C_VerifySignature, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pData, CK_ULONG ulDataLen)
+UNSUPPORTED(C_VerifySignatureUpdate, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pPart, CK_ULONG ulPartLen)
+UNSUPPORTED(C_VerifySignatureFinal, CK_SESSION_HANDLE hSession)
+UNSUPPORTED(C_GetSessionValidationFlags, CK_SESSION_HANDLE hSession, CK_SESSION_VALIDATION_FLAGS_TYPE type,
+            CK_FLAGS_PTR pFlags)
+UNSUPPORTED(C_AsyncComplete, CK_SESSION_HANDLE hSession, CK_UTF8CHAR_PTR pFunctionName, CK_ASYNC_DATA_PTR pResult)
+UNSUPPORTED(C_AsyncGetID, CK_SESSION_HANDLE hSession, CK_UTF8CHAR_PTR pFunctionName, CK_ULONG_PTR pulID)
+UNSUPPORTED(C_AsyncJoin, CK_SESSION_HANDLE hSession, CK_UTF8CHAR_PTR pFunctionName, CK_ULONG ulID, CK_BYTE_PTR pData,
+            CK_ULONG ulData)
+UNSUPPORTED(C_WrapKeyAuthenticated, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE
+            hWrappingKey, CK_OBJECT_HANDLE hKey, CK_BYTE_PTR pAssociatedData, CK_ULONG ulAssociatedDataLen,
+            CK_BYTE_PTR pWrappedKey, CK_ULONG_PTR pulWrappedKeyLen)
+UNSUPPORTED(C_UnwrapKeyAuthenticated, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE
+            hUnwrappingKey, CK_BYTE_PTR pWrappedKey, CK_ULONG ulWrappedKeyLen, CK_ATTRIBUTE_PTR pTemplate, CK_ULONG
+            ulAttributeCount, CK_BYTE_PTR pAssociatedData, CK_ULONG ulAssociatedDataLen, CK_OBJECT_HANDLE_PTR phKey)
