@@ -35,7 +35,8 @@ func cCodec(p *protocol) ([]output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []output{{path: "clib/gen/wire.h", data: header}, {path: "clib/gen/wire.c", data: source}}, nil
+	outputs := []output{{path: "clib/gen/wire.h", data: header}, {path: "clib/gen/wire.c", data: source}}
+	return append(outputs, cSamples(p)...), nil
 }
 
 func cHeader(p *protocol) ([]byte, error) {

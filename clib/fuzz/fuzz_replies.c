@@ -1,0 +1,98 @@
+// What a server may send: any bytes as the reply of any call. The first byte of
+// the input chooses the call, the rest is the body. Whatever parses is gone
+// through to its last byte.
+#include <stdlib.h>
+
+#include "../gen/wire.h"
+
+struct get_sample {
+    const char *call;
+    bool (*get)(struct tl_view *v);
+};
+
+static void require(bool holds) {
+    if (!holds)
+        abort();
+}
+
+// touch reads every byte, so that a sanitizer sees those that are not there.
+static void touch(struct tl_bytes b) {
+    static volatile uint8_t sink;
+    for (size_t i = 0; i < b.length; i++)
+        sink = (uint8_t)(sink ^ b.data[i]);
+}
+
+static void touch_template(struct tl_bytes value, int depth) {
+    struct tl_attributes list;
+    if (depth > TL_MAX_DEPTH || !tl_parse_template(value, &list))
+        return;
+    size_t count = list.count, seen = 0;
+    require(count <= TL_MAX_ATTRIBUTES);
+    for (struct tl_attribute a; tl_next_attribute(&list, &a); seen++) {
+        touch(a.value);
+        touch_template(a.value, depth + 1);
+    }
+    require(seen == count && tl_view_end(&list.rest));
+}
+
+static bool is_u8(uint8_t v, int index) { return (void)v, (void)index, true; }
+static bool is_u16(uint16_t v, int index) { return (void)v, (void)index, true; }
+static bool is_u32(uint32_t v, int index) { return (void)v, (void)index, true; }
+static bool is_u64(uint64_t v, int index) { return (void)v, (void)index, true; }
+static bool is_bool(bool v, int index) { return (void)v, (void)index, true; }
+
+static bool is_bytes(struct tl_bytes v, int index) {
+    (void)index;
+    touch(v);
+    return true;
+}
+
+static bool is_text(struct tl_bytes v, int index) { return is_bytes(v, index); }
+
+static bool is_u64s(struct tl_u64s v, int index) {
+    static volatile uint64_t sink;
+    (void)index;
+    for (size_t i = 0; i < v.count; i++)
+        sink = sink ^ tl_u64s_at(&v, i);
+    return true;
+}
+
+static bool is_texts(struct tl_texts v, int index) {
+    (void)index;
+    size_t count = v.count, seen = 0;
+    for (struct tl_bytes text; tl_next_text(&v, &text); seen++)
+        touch(text);
+    require(seen == count && !v.rest.failed);
+    return true;
+}
+
+static bool is_values(struct tl_values v, int index) {
+    (void)index;
+    size_t count = v.count, seen = 0;
+    require(count <= TL_MAX_ATTRIBUTES);
+    for (struct tl_value value; tl_next_value(&v, &value); seen++) {
+        require(value.status <= TL_VALUE_ABSENT);
+        touch(value.value);
+        touch_template(value.value, 1);
+    }
+    require(seen == count && !v.rest.failed);
+    return true;
+}
+
+#include "../gen/get_samples.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    enum { CALLS = sizeof get_samples / sizeof get_samples[0] };
+    struct tl_header header;
+    if (size >= TL_HEADER_SIZE && tl_get_header(data, &header))
+        require(header.length >= TL_HEADER_SIZE && header.length <= TL_MAX_FRAME);
+    if (size == 0)
+        return 0;
+    struct tl_view v = {.data = data + 1, .left = size - 1};
+    if (get_samples[data[0] % CALLS].get(&v))
+        require(v.left == 0 && !v.failed);
+    touch_template((struct tl_bytes){data + 1, size - 1}, 1);
+    return 0;
+}
