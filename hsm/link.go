@@ -51,10 +51,10 @@ type message[T any] interface {
 
 // typed is the exchange of one call.
 type typed[Q, R any, PQ message[Q], PR message[R]] struct {
-	handle      func(*request, *Q, *R) error
-	needs       needs
-	query       Q
-	reply       R
+	handle func(*request, *Q, *R) error
+	needs  needs
+	query  Q
+	reply  R
 }
 
 // needs is what must be there before a call is handled.

@@ -1,10 +1,10 @@
-// Command tidelock is the HSM's server and all of its commands.
-package main
-
 // Go's cryptographic module runs in its FIPS 140-3 mode: self-tests at start,
 // consistency tests of new keys, its own random number generator.
 //
 //go:debug fips140=on
+
+// Command tidelock is the HSM's server and all of its commands.
+package main
 
 import (
 	"fmt"

@@ -1,0 +1,79 @@
+# Tidelock. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO ?= go
+BIN := $(CURDIR)/bin
+TOOL := $(GO) tool -modfile=tools/go.mod
+FUZZTIME ?= 20s
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## Install the Debian packages that demo and test need (as root; else say which)
+	@scripts/deps.sh
+
+.PHONY: build
+build: ## Build bin/tidelock and bin/libtidelock.so
+	@mkdir -p $(BIN)
+	$(GO) build -trimpath -o $(BIN)/tidelock ./cmd/tidelock
+	@$(MAKE) -C clib -s OUT=../build
+	@install -m 755 build/libtidelock.so $(BIN)/libtidelock.so.new
+	@mv -f $(BIN)/libtidelock.so.new $(BIN)/libtidelock.so
+	@ln -sf libtidelock.so $(BIN)/libCryptoki2_64.so
+
+.PHONY: static
+static: ## Build bin/tidelock without cgo, linked statically
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BIN)/tidelock ./cmd/tidelock
+
+.PHONY: demo
+demo: deps build ## Run the main job end to end with real programs, and say what happens
+	@test/demo/demo.sh
+
+.PHONY: check
+check: ## Fast checks, before each commit: format, vet, generated files, short tests
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) test -short . ./internal/... ./cryptoki/... ./wire/... ./mech/... ./object/... ./seal/... ./keystore/... ./partition/... ./hsm/... ./home/... ./serve/... ./client/...
+
+.PHONY: lint
+lint: ## Format, vet and staticcheck
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+
+# All that CI runs. Suites that start real programs come after the unit tests, since
+# they share the two processors badly.
+.PHONY: test
+test: deps build lint ## All tests: lint, race, fuzz seeds, C library, behaviour, interop
+	$(GO) test -race $$($(GO) list ./... | grep -v -e /test/interop -e /test/behaviour)
+	@$(MAKE) -C clib test
+	$(GO) test -count=1 ./test/behaviour/... ./test/interop/...
+
+.PHONY: bench
+bench: deps build ## Measure against SoftHSM in one run
+	$(GO) run ./test/bench
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME each (default 20s)
+	@for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "== $$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+	@$(MAKE) -C clib fuzz FUZZTIME=$(FUZZTIME)
+
+.PHONY: generate
+generate: ## Generate constants, header and codecs from cryptoki/table
+	$(GO) run ./internal/gen
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin build
