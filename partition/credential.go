@@ -115,6 +115,7 @@ func (p *Partition) authenticate(role Role, pin secret.Bytes) (*seal.PartKEK, *s
 		if err != nil {
 			if tries >= maxTries && errors.Is(err, seal.ErrWrongSecret) {
 				p.config.Verifier.Forget(uint64(p.id), role.user())
+				err = cryptoki.Errorf(cryptoki.CKR_PIN_LOCKED, "that was the %v's last try: %w", role, err)
 			}
 			return nil, nil, err
 		}
