@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 
+	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
@@ -58,6 +59,9 @@ func CreateDevelopment(store keystore.Store, rootKey secret.Bytes, d Development
 		if err := w.Put(keystore.TableHSM, keyRecord, key.Records().Seal(nil, r.encode(), recordContext())); err != nil {
 			return err
 		}
+		if err := putSecurityOfficer(w, config, key, d.SOPIN); err != nil {
+			return fmt.Errorf("the HSM SO: %w", err)
+		}
 		if err := partition.Create(w, config, first, identity, d.SOPIN); err != nil {
 			return fmt.Errorf("the Partition SO: %w", err)
 		}
@@ -66,6 +70,19 @@ func CreateDevelopment(store keystore.Store, rootKey secret.Bytes, d Development
 		}
 		return nil
 	})
+}
+
+// putSecurityOfficer writes the HSM SO's credential. Like a Partition SO he has no
+// share in any key: his PIN opens one that seals nothing.
+func putSecurityOfficer(w keystore.Writer, c partition.Config, key *seal.HSMKey, pin secret.Bytes) error {
+	nothing := seal.NewPartKEK()
+	defer nothing.Wipe()
+	credential := seal.Credential{Role: cryptoki.CKU_SO, Epoch: 1}
+	wrap, err := c.Stretcher.Wrap(credential, nothing, []seal.Factor{seal.Password(c.Cost)}, pin)
+	if err != nil {
+		return err
+	}
+	return w.Put(keystore.TableHSM, keySecurityOfficer, key.Records().Seal(nil, wrap.Encode(), seal.NewContext("hsm so")))
 }
 
 // newSerial makes a serial number of 13 digits, as the hardware's partitions have.

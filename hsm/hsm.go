@@ -58,9 +58,10 @@ type openSession struct {
 
 // The keys of the HSM's own records.
 var (
-	keyHSMKey = []byte("key")
-	keyRecord = []byte("record")
-	keyBoot   = []byte("boot")
+	keyHSMKey          = []byte("key")
+	keyRecord          = []byte("record")
+	keySecurityOfficer = []byte("so")
+	keyBoot            = []byte("boot")
 )
 
 // bootBits is what a session handle has room for beside its number.
