@@ -1,0 +1,510 @@
+package mech
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/binary"
+	"fmt"
+	"math/big"
+	"slices"
+	"testing"
+
+	"tidelock.dev/tidelock/cryptoki"
+)
+
+// with returns the template with one attribute set, or removed where v is nil.
+func with(template cryptoki.Template, t cryptoki.AttributeType, v []byte) cryptoki.Template {
+	changed := slices.DeleteFunc(slices.Clone(template), func(a cryptoki.Attribute) bool { return a.Type == t })
+	if v == nil {
+		return changed
+	}
+	return append(changed, attribute(t, v))
+}
+
+func value(template cryptoki.Template, t cryptoki.AttributeType) []byte {
+	v, _ := template.Find(t)
+	return v
+}
+
+func TestGenerateRSA(t *testing.T) {
+	m := cryptoki.New(cryptoki.CKM_RSA_PKCS_KEY_PAIR_GEN)
+	entry, _ := Lookup(m.Type)
+	bits := func(n uint64) cryptoki.Attribute { return attribute(cryptoki.CKA_MODULUS_BITS, cryptoki.ULong(n)) }
+	exponent := func(e ...byte) cryptoki.Attribute { return attribute(cryptoki.CKA_PUBLIC_EXPONENT, e) }
+	for _, c := range []struct {
+		name     string
+		template cryptoki.Template
+		code     cryptoki.RV
+	}{
+		{"no size", nil, cryptoki.CKR_TEMPLATE_INCOMPLETE},
+		{"size of 4 bytes", cryptoki.Template{attribute(cryptoki.CKA_MODULUS_BITS, []byte{0, 8, 0, 0})}, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"0", cryptoki.Template{bits(0)}, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"1024", cryptoki.Template{bits(1024)}, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"2049", cryptoki.Template{bits(2049)}, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"4352", cryptoki.Template{bits(4352)}, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"2^64-1", cryptoki.Template{bits(^uint64(0))}, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"exponent 3", cryptoki.Template{bits(2048), exponent(3)}, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"exponent 65539", cryptoki.Template{bits(2048), exponent(1, 0, 3)}, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"no digits", cryptoki.Template{bits(2048), exponent()}, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"exponent 65537", cryptoki.Template{bits(2048), exponent(1, 0, 1)}, cryptoki.CKR_OK},
+		{"exponent 65537 with zeros", cryptoki.Template{bits(2304), exponent(0, 0, 1, 0, 1)}, cryptoki.CKR_OK},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			public, private, err := entry.GeneratePair(&m, c.template, nil)
+			wantCode(t, err, c.code)
+			if err != nil {
+				return
+			}
+			n := new(big.Int).SetBytes(value(public, cryptoki.CKA_MODULUS))
+			if got, _ := cryptoki.ParseULong(value(public, cryptoki.CKA_MODULUS_BITS)); uint64(n.BitLen()) != got || !bytes.Equal(value(c.template, cryptoki.CKA_MODULUS_BITS), cryptoki.ULong(got)) {
+				t.Errorf("modulus of %d bits, attribute %d", n.BitLen(), got)
+			}
+			for _, a := range private {
+				if len(a.Value) == 0 || a.Value[0] == 0 {
+					t.Errorf("%v begins with a zero or is empty", a.Type)
+				}
+			}
+			key := mustParse(t, cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_RSA, private)
+			if key.Size() != uint64(n.BitLen()) || key.Type() != cryptoki.CKK_RSA {
+				t.Errorf("key of type %v and size %d", key.Type(), key.Size())
+			}
+		})
+	}
+}
+
+func TestGenerateOnCurves(t *testing.T) {
+	const (
+		ec = cryptoki.CKM_EC_KEY_PAIR_GEN
+		ed = cryptoki.CKM_EC_EDWARDS_KEY_PAIR_GEN
+	)
+	for _, c := range []struct {
+		m      cryptoki.MechanismType
+		params string
+		point  int // bytes of the bare point
+		code   cryptoki.RV
+	}{
+		{ec, string(oidP256), 65, cryptoki.CKR_OK},
+		{ec, string(oidP384), 97, cryptoki.CKR_OK},
+		{ec, "\x13\x09secp256r1", 65, cryptoki.CKR_OK},
+		{ec, "\x13\x0aprime256v1", 65, cryptoki.CKR_OK},
+		{ec, "\x13\x09secp384r1", 97, cryptoki.CKR_OK},
+		{ec, "\x06\x05\x2b\x81\x04\x00\x23", 0, cryptoki.CKR_CURVE_NOT_SUPPORTED}, // P-521
+		{ec, "\x13\x09secp256k1", 0, cryptoki.CKR_CURVE_NOT_SUPPORTED},
+		{ec, string(oidEd25519), 0, cryptoki.CKR_CURVE_NOT_SUPPORTED},
+		{ec, "\x30\x03\x02\x01\x01", 0, cryptoki.CKR_CURVE_NOT_SUPPORTED},
+		{ec, string(oidP256[:9]), 0, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{ec, string(oidP256) + "\x00", 0, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{ec, "secp256r1", 0, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{ec, "\x05\x00", 0, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{ec, "\x06", 0, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{ed, string(oidEd25519), 32, cryptoki.CKR_OK},
+		{ed, "\x13\x0cedwards25519", 32, cryptoki.CKR_OK},
+		{ed, "\x06\x03\x2b\x65\x71", 0, cryptoki.CKR_CURVE_NOT_SUPPORTED}, // Ed448
+		{ed, string(oidP256), 0, cryptoki.CKR_CURVE_NOT_SUPPORTED},
+		{ed, "", 0, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+	} {
+		t.Run(fmt.Sprintf("%v %x", c.m, c.params), func(t *testing.T) {
+			entry, _ := Lookup(c.m)
+			m := cryptoki.New(c.m)
+			public, private, err := entry.GeneratePair(&m, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, []byte(c.params))}, nil)
+			wantCode(t, err, c.code)
+			if err != nil {
+				return
+			}
+			point := value(public, cryptoki.CKA_EC_POINT)
+			if len(point) != c.point+2 || point[0] != 4 || int(point[1]) != c.point {
+				t.Errorf("point %x", point)
+			}
+			for _, template := range []cryptoki.Template{public, private} {
+				if got := value(template, cryptoki.CKA_EC_PARAMS); string(got) != c.params {
+					t.Errorf("parameters %x", got)
+				}
+			}
+			if n := len(value(private, cryptoki.CKA_VALUE)); n != c.point/2 && n != c.point {
+				t.Errorf("private value of %d bytes", n)
+			}
+			// The halves belong together: the private key takes the point as its own.
+			typ := entry.KeyTypes[0]
+			mustParse(t, cryptoki.CKO_PRIVATE_KEY, typ, with(private, cryptoki.CKA_EC_POINT, point))
+			mustParse(t, cryptoki.CKO_PUBLIC_KEY, typ, public)
+		})
+	}
+	for _, typ := range []cryptoki.MechanismType{ec, ed} {
+		entry, _ := Lookup(typ)
+		m := cryptoki.New(typ)
+		_, _, err := entry.GeneratePair(&m, nil, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, oidP256)})
+		wantCode(t, err, cryptoki.CKR_TEMPLATE_INCOMPLETE)
+	}
+}
+
+func TestGenerateSecrets(t *testing.T) {
+	for _, c := range []struct {
+		m    cryptoki.MechanismType
+		n    uint64
+		code cryptoki.RV
+	}{
+		{cryptoki.CKM_AES_KEY_GEN, 16, cryptoki.CKR_OK},
+		{cryptoki.CKM_AES_KEY_GEN, 24, cryptoki.CKR_OK},
+		{cryptoki.CKM_AES_KEY_GEN, 32, cryptoki.CKR_OK},
+		{cryptoki.CKM_AES_KEY_GEN, 0, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{cryptoki.CKM_AES_KEY_GEN, 17, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{cryptoki.CKM_AES_KEY_GEN, 128, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{cryptoki.CKM_GENERIC_SECRET_KEY_GEN, 13, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{cryptoki.CKM_GENERIC_SECRET_KEY_GEN, 14, cryptoki.CKR_OK},
+		{cryptoki.CKM_GENERIC_SECRET_KEY_GEN, 512, cryptoki.CKR_OK},
+		{cryptoki.CKM_GENERIC_SECRET_KEY_GEN, 513, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{cryptoki.CKM_GENERIC_SECRET_KEY_GEN, ^uint64(0), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+	} {
+		entry, _ := Lookup(c.m)
+		m := cryptoki.New(c.m)
+		var last []byte
+		for range 2 {
+			secret, err := entry.Generate(&m, cryptoki.Template{attribute(cryptoki.CKA_VALUE_LEN, cryptoki.ULong(c.n))})
+			wantCode(t, err, c.code)
+			if err != nil {
+				break
+			}
+			v := value(secret, cryptoki.CKA_VALUE)
+			if uint64(len(v)) != c.n || !bytes.Equal(value(secret, cryptoki.CKA_VALUE_LEN), cryptoki.ULong(c.n)) || bytes.Equal(v, last) {
+				t.Errorf("%v of %d bytes: %d bytes, length %x", c.m, c.n, len(v), value(secret, cryptoki.CKA_VALUE_LEN))
+			}
+			last = v
+			if key := mustParse(t, cryptoki.CKO_SECRET_KEY, entry.KeyTypes[0], secret); key.Size() != c.n {
+				t.Errorf("key of size %d", key.Size())
+			}
+		}
+		_, err := entry.Generate(&m, nil)
+		wantCode(t, err, cryptoki.CKR_TEMPLATE_INCOMPLETE)
+		_, err = entry.Generate(&m, cryptoki.Template{attribute(cryptoki.CKA_VALUE_LEN, []byte{16})})
+		wantCode(t, err, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID)
+	}
+}
+
+// TestGeneratorsTakeNoParameter gives every generation mechanism a parameter.
+func TestGeneratorsTakeNoParameter(t *testing.T) {
+	template := cryptoki.Template{
+		attribute(cryptoki.CKA_MODULUS_BITS, cryptoki.ULong(uint64(2048))),
+		attribute(cryptoki.CKA_VALUE_LEN, cryptoki.ULong(uint64(32))),
+		attribute(cryptoki.CKA_EC_PARAMS, oidP256),
+	}
+	for _, entry := range All() {
+		m := cryptoki.NewBytes(entry.Type, []byte{1})
+		if entry.Generate != nil {
+			_, err := entry.Generate(&m, template)
+			wantCode(t, err, cryptoki.CKR_MECHANISM_PARAM_INVALID)
+		}
+		if entry.GeneratePair != nil {
+			_, _, err := entry.GeneratePair(&m, template, nil)
+			wantCode(t, err, cryptoki.CKR_MECHANISM_PARAM_INVALID)
+		}
+	}
+}
+
+func TestParseRSA(t *testing.T) {
+	public, private := rsaPair().public, rsaPair().private
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plus := func(v []byte, n int64) []byte {
+		return new(big.Int).Add(new(big.Int).SetBytes(v), big.NewInt(n)).Bytes()
+	}
+	const (
+		ok      = cryptoki.CKR_OK
+		missing = cryptoki.CKR_TEMPLATE_INCOMPLETE
+		bad     = cryptoki.CKR_ATTRIBUTE_VALUE_INVALID
+	)
+	for _, c := range []struct {
+		name            string
+		attribute       cryptoki.AttributeType
+		value           []byte
+		public, private cryptoki.RV
+	}{
+		{"unchanged", cryptoki.CKA_LABEL, nil, ok, ok},
+		{"no modulus", cryptoki.CKA_MODULUS, nil, missing, missing},
+		{"modulus of zeros", cryptoki.CKA_MODULUS, make([]byte, 256), bad, bad},
+		{"even modulus", cryptoki.CKA_MODULUS, plus(value(public, cryptoki.CKA_MODULUS), 1), bad, bad},
+		{"other modulus", cryptoki.CKA_MODULUS, plus(value(public, cryptoki.CKA_MODULUS), 2), ok, bad},
+		{"modulus with zeros", cryptoki.CKA_MODULUS, append(make([]byte, 2), value(public, cryptoki.CKA_MODULUS)...), ok, ok},
+		{"1024 bits", cryptoki.CKA_MODULUS, small.N.Bytes(), bad, bad},
+		{"4097 bits", cryptoki.CKA_MODULUS, append([]byte{1}, bytes.Repeat([]byte{1}, 512)...), bad, bad},
+		{"a megabyte", cryptoki.CKA_MODULUS, bytes.Repeat([]byte{1}, 1<<20), bad, bad},
+		{"no exponent", cryptoki.CKA_PUBLIC_EXPONENT, nil, missing, missing},
+		{"exponent 0", cryptoki.CKA_PUBLIC_EXPONENT, []byte{0}, bad, bad},
+		{"exponent 1", cryptoki.CKA_PUBLIC_EXPONENT, []byte{1}, bad, bad},
+		{"even exponent", cryptoki.CKA_PUBLIC_EXPONENT, []byte{1, 0, 0}, bad, bad},
+		{"other exponent", cryptoki.CKA_PUBLIC_EXPONENT, []byte{3}, ok, bad},
+		{"exponent of 31 bits", cryptoki.CKA_PUBLIC_EXPONENT, []byte{0x7f, 0xff, 0xff, 0xff}, ok, bad},
+		{"exponent of 32 bits", cryptoki.CKA_PUBLIC_EXPONENT, []byte{0x80, 0, 0, 1}, bad, bad},
+		{"exponent of 64 bits", cryptoki.CKA_PUBLIC_EXPONENT, bytes.Repeat([]byte{0xff}, 8), bad, bad},
+		{"no private exponent", cryptoki.CKA_PRIVATE_EXPONENT, nil, ok, missing},
+		{"other private exponent", cryptoki.CKA_PRIVATE_EXPONENT, plus(value(private, cryptoki.CKA_PRIVATE_EXPONENT), 2), ok, bad},
+		{"no first prime", cryptoki.CKA_PRIME_1, nil, ok, missing},
+		{"no second prime", cryptoki.CKA_PRIME_2, nil, ok, missing},
+		{"prime of 0", cryptoki.CKA_PRIME_1, []byte{0}, ok, bad},
+		{"prime of 1", cryptoki.CKA_PRIME_1, []byte{1}, ok, bad},
+		{"other prime", cryptoki.CKA_PRIME_1, plus(value(private, cryptoki.CKA_PRIME_1), 2), ok, bad},
+		{"twice the same prime", cryptoki.CKA_PRIME_2, value(private, cryptoki.CKA_PRIME_1), ok, bad},
+		{"prime as long as a modulus", cryptoki.CKA_PRIME_2, value(public, cryptoki.CKA_MODULUS), ok, bad},
+		{"no CRT exponent", cryptoki.CKA_EXPONENT_1, nil, ok, ok},
+		{"no CRT coefficient", cryptoki.CKA_COEFFICIENT, nil, ok, ok},
+		{"other CRT exponent 1", cryptoki.CKA_EXPONENT_1, plus(value(private, cryptoki.CKA_EXPONENT_1), 2), ok, bad},
+		{"other CRT exponent 2", cryptoki.CKA_EXPONENT_2, plus(value(private, cryptoki.CKA_EXPONENT_2), 2), ok, bad},
+		{"other CRT coefficient", cryptoki.CKA_COEFFICIENT, plus(value(private, cryptoki.CKA_COEFFICIENT), 1), ok, bad},
+		{"CRT coefficient of 0", cryptoki.CKA_COEFFICIENT, []byte{0}, ok, bad},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := ParseKey(cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_RSA, getter(with(public, c.attribute, c.value)))
+			wantCode(t, err, c.public)
+			key, err := ParseKey(cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_RSA, getter(with(private, c.attribute, c.value)))
+			wantCode(t, err, c.private)
+			if err != nil {
+				if key != nil {
+					t.Error("a key beside an error")
+				}
+				return
+			}
+			m := cryptoki.New(cryptoki.CKM_SHA256_RSA_PKCS)
+			sig := once(t, Sign, m, key, []byte("data"), nil)
+			once(t, Verify, m, mustParse(t, cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_RSA, public), []byte("data"), sig)
+		})
+	}
+}
+
+func TestParseEC(t *testing.T) {
+	for _, curve := range []elliptic.Curve{elliptic.P256(), elliptic.P384()} {
+		pair, oid, size := p256Pair(), oidP256, 32
+		if curve == elliptic.P384() {
+			pair, oid, size = p384Pair(), oidP384, 48
+		}
+		other, err := ecdsa.GenerateKey(curve, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		otherPoint, err := other.PublicKey.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		der := value(pair.public, cryptoki.CKA_EC_POINT)
+		compressed := append([]byte{2}, der[3:3+size]...)
+		order := curve.Params().N
+		const (
+			ok      = cryptoki.CKR_OK
+			missing = cryptoki.CKR_TEMPLATE_INCOMPLETE
+			bad     = cryptoki.CKR_ATTRIBUTE_VALUE_INVALID
+		)
+		for _, c := range []struct {
+			name            string
+			attribute       cryptoki.AttributeType
+			value           []byte
+			public, private cryptoki.RV
+		}{
+			{"unchanged", cryptoki.CKA_LABEL, nil, ok, ok},
+			{"no curve", cryptoki.CKA_EC_PARAMS, nil, missing, missing},
+			{"unknown curve", cryptoki.CKA_EC_PARAMS, oidEd25519, cryptoki.CKR_CURVE_NOT_SUPPORTED, cryptoki.CKR_CURVE_NOT_SUPPORTED},
+			{"same curve by name", cryptoki.CKA_EC_PARAMS, fmt.Appendf(nil, "\x13\x05%s", curve.Params().Name), ok, ok},
+			{"no point", cryptoki.CKA_EC_POINT, nil, missing, ok},
+			{"DER point", cryptoki.CKA_EC_POINT, der, ok, ok},
+			{"bare point", cryptoki.CKA_EC_POINT, der[2:], ok, ok},
+			{"point of another key", cryptoki.CKA_EC_POINT, otherPoint, ok, bad},
+			{"compressed point", cryptoki.CKA_EC_POINT, compressed, bad, bad},
+			{"infinity", cryptoki.CKA_EC_POINT, []byte{0}, bad, bad},
+			{"point off the curve", cryptoki.CKA_EC_POINT, flipped(der[2:], 8*(2*size)), bad, bad},
+			{"point without y", cryptoki.CKA_EC_POINT, der[:len(der)-size], bad, bad},
+			{"point with a byte more", cryptoki.CKA_EC_POINT, append(bytes.Clone(der), 0), bad, bad},
+			{"wrong DER length", cryptoki.CKA_EC_POINT, flipped(der, 8), bad, bad},
+			{"wrong DER tag", cryptoki.CKA_EC_POINT, flipped(der, 0), bad, bad},
+			{"coordinates of ones", cryptoki.CKA_EC_POINT, append([]byte{4}, bytes.Repeat([]byte{0xff}, 2*size)...), bad, bad},
+			{"no value", cryptoki.CKA_VALUE, nil, ok, missing},
+			{"value 0", cryptoki.CKA_VALUE, make([]byte, size), ok, bad},
+			{"value 1", cryptoki.CKA_VALUE, []byte{1}, ok, ok},
+			{"value with zeros", cryptoki.CKA_VALUE, append(make([]byte, 3), value(pair.private, cryptoki.CKA_VALUE)...), ok, ok},
+			{"value below the order", cryptoki.CKA_VALUE, new(big.Int).Sub(order, big.NewInt(1)).Bytes(), ok, ok},
+			{"value of the order", cryptoki.CKA_VALUE, order.Bytes(), ok, bad},
+			{"value too long", cryptoki.CKA_VALUE, bytes.Repeat([]byte{1}, size+1), ok, bad},
+		} {
+			t.Run(curve.Params().Name+" "+c.name, func(t *testing.T) {
+				_, err := ParseKey(cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_EC, getter(with(pair.public, c.attribute, c.value)))
+				wantCode(t, err, c.public)
+				key, err := ParseKey(cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_EC, getter(with(pair.private, c.attribute, c.value)))
+				wantCode(t, err, c.private)
+				if err == nil && key.Size() != uint64(curve.Params().BitSize) {
+					t.Errorf("size %d", key.Size())
+				}
+			})
+		}
+		if got := value(pair.private, cryptoki.CKA_EC_PARAMS); !bytes.Equal(got, oid) {
+			t.Errorf("parameters %x", got)
+		}
+	}
+}
+
+func TestParseEdwards(t *testing.T) {
+	pair := edwardsPair()
+	otherPoint, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der := value(pair.public, cryptoki.CKA_EC_POINT)
+	const (
+		ok      = cryptoki.CKR_OK
+		missing = cryptoki.CKR_TEMPLATE_INCOMPLETE
+		bad     = cryptoki.CKR_ATTRIBUTE_VALUE_INVALID
+	)
+	for _, c := range []struct {
+		name            string
+		attribute       cryptoki.AttributeType
+		value           []byte
+		public, private cryptoki.RV
+	}{
+		{"unchanged", cryptoki.CKA_LABEL, nil, ok, ok},
+		{"curve by name", cryptoki.CKA_EC_PARAMS, []byte("\x13\x0cedwards25519"), ok, ok},
+		{"no curve", cryptoki.CKA_EC_PARAMS, nil, missing, missing},
+		{"unknown curve", cryptoki.CKA_EC_PARAMS, oidP256, cryptoki.CKR_CURVE_NOT_SUPPORTED, cryptoki.CKR_CURVE_NOT_SUPPORTED},
+		{"no point", cryptoki.CKA_EC_POINT, nil, missing, ok},
+		{"DER point", cryptoki.CKA_EC_POINT, der, ok, ok},
+		{"bare point", cryptoki.CKA_EC_POINT, der[2:], ok, ok},
+		{"point of another key", cryptoki.CKA_EC_POINT, otherPoint, ok, bad},
+		{"point cut short", cryptoki.CKA_EC_POINT, der[3:], bad, bad},
+		{"y of 2, no point", cryptoki.CKA_EC_POINT, append([]byte{2}, make([]byte, 31)...), bad, bad},
+		{"y not reduced", cryptoki.CKA_EC_POINT, append(append([]byte{0xee}, bytes.Repeat([]byte{0xff}, 30)...), 0x7f), bad, bad},
+		{"x of 0 with a sign", cryptoki.CKA_EC_POINT, append(append([]byte{1}, make([]byte, 30)...), 0x80), bad, bad},
+		{"no value", cryptoki.CKA_VALUE, nil, ok, missing},
+		{"value of 31 bytes", cryptoki.CKA_VALUE, make([]byte, 31), ok, bad},
+		{"value of 64 bytes", cryptoki.CKA_VALUE, make([]byte, 64), ok, bad},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := ParseKey(cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_EC_EDWARDS, getter(with(pair.public, c.attribute, c.value)))
+			wantCode(t, err, c.public)
+			_, err = ParseKey(cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_EC_EDWARDS, getter(with(pair.private, c.attribute, c.value)))
+			wantCode(t, err, c.private)
+		})
+	}
+}
+
+// TestOnEdwards25519 compares with package ed25519, which refuses a key that is no
+// point before it looks at the signature, in words of its own.
+func TestOnEdwards25519(t *testing.T) {
+	wrong := ed25519.VerifyWithOptions(make([]byte, 32), nil, make([]byte, 64), &ed25519.Options{})
+	var on int
+	for range 2000 {
+		point := make([]byte, 32)
+		rand.Read(point)
+		got := onEdwards25519(point)
+		err := ed25519.VerifyWithOptions(point, nil, make([]byte, 64), &ed25519.Options{})
+		if want := err == nil || wrong != nil && err.Error() == wrong.Error(); got != want {
+			t.Errorf("%x: %v, package ed25519: %v", point, got, err)
+		}
+		if got {
+			on++
+		}
+	}
+	if on < 800 || on > 1200 {
+		t.Errorf("%d of 2000 random strings are points", on)
+	}
+}
+
+func TestParseSecrets(t *testing.T) {
+	for _, c := range []struct {
+		typ  cryptoki.KeyType
+		n    int
+		code cryptoki.RV
+	}{
+		{cryptoki.CKK_AES, 0, cryptoki.CKR_TEMPLATE_INCOMPLETE},
+		{cryptoki.CKK_AES, 15, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{cryptoki.CKK_AES, 16, cryptoki.CKR_OK},
+		{cryptoki.CKK_AES, 24, cryptoki.CKR_OK},
+		{cryptoki.CKK_AES, 32, cryptoki.CKR_OK},
+		{cryptoki.CKK_AES, 33, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{cryptoki.CKK_GENERIC_SECRET, 0, cryptoki.CKR_TEMPLATE_INCOMPLETE},
+		{cryptoki.CKK_GENERIC_SECRET, 1, cryptoki.CKR_OK},
+		{cryptoki.CKK_SHA256_HMAC, 512, cryptoki.CKR_OK},
+		{cryptoki.CKK_SHA512_HMAC, 513, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{cryptoki.CKK_DES3, 24, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+	} {
+		v := bytes.Repeat([]byte{7}, c.n)
+		key, err := ParseKey(cryptoki.CKO_SECRET_KEY, c.typ, getter(cryptoki.Template{attribute(cryptoki.CKA_VALUE, v)}))
+		wantCode(t, err, c.code)
+		if err == nil && (key.Type() != c.typ || key.Size() != uint64(c.n)) {
+			t.Errorf("key of type %v and size %d", key.Type(), key.Size())
+		}
+	}
+}
+
+// TestParseKeyCopies wipes the attributes after parsing, as their owner does.
+func TestParseKeyCopies(t *testing.T) {
+	for _, u := range signatureUses(t) {
+		entry, _ := Lookup(u.mechanism.Type)
+		pair, class := map[cryptoki.KeyType]fixture{
+			cryptoki.CKK_RSA: rsaPair(), cryptoki.CKK_EC: p256Pair(), cryptoki.CKK_EC_EDWARDS: edwardsPair(), cryptoki.CKK_GENERIC_SECRET: genericKey(),
+		}[entry.KeyTypes[0]], cryptoki.CKO_PRIVATE_KEY
+		if entry.KeyTypes[0] == cryptoki.CKK_GENERIC_SECRET {
+			class = cryptoki.CKO_SECRET_KEY
+		}
+		var template cryptoki.Template
+		for _, a := range pair.private {
+			template = append(template, attribute(a.Type, bytes.Clone(a.Value)))
+		}
+		key := mustParse(t, class, entry.KeyTypes[0], template)
+		for _, a := range template {
+			clear(a.Value)
+		}
+		data := u.message()
+		once(t, Verify, u.mechanism, mustParse(t, class, entry.KeyTypes[0], pair.private), data, once(t, Sign, u.mechanism, key, data, nil))
+	}
+}
+
+// FuzzParseKey gives ParseKey any attributes. A key that it makes must work.
+func FuzzParseKey(f *testing.F) {
+	add := func(class cryptoki.ObjectClass, typ cryptoki.KeyType, template cryptoki.Template) {
+		var b []byte
+		for _, a := range template {
+			b = binary.LittleEndian.AppendUint16(b, uint16(a.Type))
+			b = binary.LittleEndian.AppendUint16(b, uint16(len(a.Value)))
+			b = append(b, a.Value...)
+		}
+		f.Add(uint64(class), uint64(typ), b)
+	}
+	for typ, pair := range map[cryptoki.KeyType]fixture{cryptoki.CKK_RSA: rsaPair(), cryptoki.CKK_EC: p256Pair(), cryptoki.CKK_EC_EDWARDS: edwardsPair()} {
+		add(cryptoki.CKO_PUBLIC_KEY, typ, pair.public)
+		add(cryptoki.CKO_PRIVATE_KEY, typ, pair.private)
+	}
+	add(cryptoki.CKO_SECRET_KEY, cryptoki.CKK_AES, aesSecret().private)
+	add(cryptoki.CKO_SECRET_KEY, cryptoki.CKK_GENERIC_SECRET, genericKey().private)
+	mechanisms := map[cryptoki.KeyType]cryptoki.MechanismType{
+		cryptoki.CKK_RSA: cryptoki.CKM_SHA256_RSA_PKCS, cryptoki.CKK_EC: cryptoki.CKM_ECDSA_SHA256, cryptoki.CKK_EC_EDWARDS: cryptoki.CKM_EDDSA,
+		cryptoki.CKK_GENERIC_SECRET: cryptoki.CKM_SHA256_HMAC,
+	}
+	f.Fuzz(func(t *testing.T, class, typ uint64, b []byte) {
+		var template cryptoki.Template
+		for len(b) >= 4 {
+			n := min(int(binary.LittleEndian.Uint16(b[2:])), len(b)-4)
+			template = append(template, attribute(cryptoki.AttributeType(binary.LittleEndian.Uint16(b)), b[4:4+n]))
+			b = b[4+n:]
+		}
+		key, err := ParseKey(cryptoki.ObjectClass(class), cryptoki.KeyType(typ), getter(template))
+		if err != nil {
+			switch cryptoki.Code(err) {
+			case cryptoki.CKR_TEMPLATE_INCOMPLETE, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID, cryptoki.CKR_CURVE_NOT_SUPPORTED:
+			default:
+				t.Errorf("ParseKey: %v", err)
+			}
+			return
+		}
+		m, ok := mechanisms[key.Type()]
+		if !ok {
+			return
+		}
+		_, err = start(t, Verify, cryptoki.New(m), key).Once(nil, make([]byte, 64))
+		if code := cryptoki.Code(err); code != cryptoki.CKR_SIGNATURE_INVALID && code != cryptoki.CKR_SIGNATURE_LEN_RANGE {
+			t.Errorf("a signature of zeros: %v", err)
+		}
+		if cryptoki.ObjectClass(class) != cryptoki.CKO_PUBLIC_KEY {
+			once(t, Verify, cryptoki.New(m), key, []byte("data"), once(t, Sign, cryptoki.New(m), key, []byte("data"), nil))
+		}
+	})
+}
