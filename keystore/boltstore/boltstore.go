@@ -25,8 +25,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -81,38 +83,14 @@ func Create(path string) (*Store, error) {
 		f, err := os.OpenFile(path, flag|os.O_EXCL, mode)
 		created = err == nil
 		return f, err
-	})
-	if err == nil {
-		if err = initialise(db, path); err == nil {
-			return &Store{path: path, db: db}, nil
-		}
-		_ = db.Close()
-	}
-	if created {
-		_ = os.Remove(path)
-	}
-	return nil, fmt.Errorf("boltstore: create %s: %w", path, err)
-}
-
-// initialise writes the tables and the format record, and makes the file's name
-// durable.
-func initialise(db *bolt.DB, path string) error {
-	err := db.Update(func(tx *bolt.Tx) error {
-		for _, t := range keystore.Tables {
-			if _, err := tx.CreateBucket(bucketName(t)); err != nil {
-				return err
-			}
-		}
-		b, err := tx.CreateBucket(headerBucket)
-		if err != nil {
-			return err
-		}
-		return b.Put(headerKey, binary.BigEndian.AppendUint32(bytes.Clone(magic), Format))
-	})
+	}, initialise)
 	if err != nil {
-		return err
+		if created {
+			_ = os.Remove(path)
+		}
+		return nil, fmt.Errorf("boltstore: create %s: %w", path, err)
 	}
-	return syncDirectory(filepath.Dir(path))
+	return &Store{path: path, db: db}, nil
 }
 
 // Open opens the store at path, which must exist (fs.ErrNotExist). It returns
@@ -129,37 +107,75 @@ func Open(path string) (*Store, error) {
 			return nil, errors.Join(err, errors.New("not a keystore: the file is empty"))
 		}
 		return f, nil
-	})
-	if err == nil {
-		if err = check(db, path); err == nil {
-			return &Store{path: path, db: db}, nil
-		}
-		_ = db.Close()
+	}, check)
+	if err != nil {
+		return nil, fmt.Errorf("boltstore: open %s: %w", path, err)
 	}
-	return nil, fmt.Errorf("boltstore: open %s: %w", path, err)
+	return &Store{path: path, db: db}, nil
 }
 
-// open opens path by bbolt, with openFile to open the file itself.
-func open(path string, openFile func(string, int, os.FileMode) (*os.File, error)) (db *bolt.DB, err error) {
-	defer guard(&err)
-	db, err = bolt.Open(path, 0o600, &bolt.Options{
-		Timeout: lockTimeout,
-		// With the array the cost of a commit grows with the number of free pages.
-		FreelistType: bolt.FreelistMapType,
-		OpenFile:     openFile,
+// open opens path by bbolt, with openFile to open the file itself, and goes on with
+// ready.
+func open(path string, openFile func(string, int, os.FileMode) (*os.File, error), ready func(*bolt.DB) error) (*bolt.DB, error) {
+	var db *bolt.DB
+	var file *os.File
+	err := guarded(func() (err error) {
+		db, err = bolt.Open(path, 0o600, &bolt.Options{
+			Timeout: lockTimeout,
+			// With the array the cost of a commit grows with the number of free pages.
+			FreelistType: bolt.FreelistMapType,
+			OpenFile: func(path string, flag int, mode os.FileMode) (f *os.File, err error) {
+				file, err = openFile(path, flag, mode)
+				return file, err
+			},
+		})
+		return err
 	})
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		err = ErrInUse
+		return nil, ErrInUse
 	}
-	return db, err
+	if err != nil {
+		// When bbolt panics it leaves the file open and mapped. The map alone would keep
+		// the lock.
+		if file != nil {
+			_ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN)
+			_ = file.Close()
+		}
+		return nil, err
+	}
+	if err := guarded(func() error { return ready(db) }); err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return db, nil
 }
 
-// check makes sure that the file is a whole keystore of this format.
-func check(db *bolt.DB, path string) (err error) {
-	defer guard(&err)
+// initialise writes the tables and the format record of a new file, and makes its
+// name durable.
+func initialise(db *bolt.DB) error {
+	err := db.Update(func(tx *bolt.Tx) error {
+		for _, t := range keystore.Tables {
+			if _, err := tx.CreateBucket(bucketName(t)); err != nil {
+				return err
+			}
+		}
+		b, err := tx.CreateBucket(headerBucket)
+		if err != nil {
+			return err
+		}
+		return b.Put(headerKey, binary.BigEndian.AppendUint32(bytes.Clone(magic), Format))
+	})
+	if err != nil {
+		return err
+	}
+	return syncDirectory(filepath.Dir(db.Path()))
+}
+
+// check makes sure that a file is a whole keystore of this format.
+func check(db *bolt.DB) error {
 	return db.View(func(tx *bolt.Tx) error {
-		// Reading a mapped page behind the file's end kills the process.
-		info, err := os.Stat(path)
+		// Reading a mapped page behind the file's end is a fault.
+		info, err := os.Stat(db.Path())
 		if err != nil {
 			return err
 		}
@@ -186,14 +202,18 @@ func check(db *bolt.DB, path string) (err error) {
 	})
 }
 
-// guard makes an error of the panic by which bbolt reports a damaged page.
-func guard(err *error) {
-	if p := recover(); p != nil {
-		*err = damaged(p)
-	}
+// guarded calls fn, which uses the file's pages, and makes an error of the panic by
+// which bbolt reports a damaged one. A damaged page can also lead outside of the
+// memory map; that fault becomes an error too, instead of the end of the process.
+func guarded(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the file is damaged: %v", p)
+		}
+	}()
+	return fn()
 }
-
-func damaged(p any) error { return fmt.Errorf("the file is damaged: %v", p) }
 
 // syncDirectory makes the names in a directory durable.
 func syncDirectory(path string) error {

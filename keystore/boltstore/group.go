@@ -92,24 +92,15 @@ func (s *Store) commit() {
 	s.group = nil
 	defer close(g.done)
 	if g.err = s.Failed(); g.err != nil || !g.dirty {
-		rollback(g.bolt)
+		giveUp(g.bolt)
 		return
 	}
-	if err := commit(g.bolt); err != nil {
+	if err := guarded(g.bolt.Commit); err != nil {
 		g.err = s.fail(err)
-		rollback(g.bolt)
+		giveUp(g.bolt)
 	}
 }
 
-func commit(btx *bolt.Tx) (err error) {
-	defer guard(&err)
-	return btx.Commit()
-}
-
-// rollback gives bbolt's lock back, which Close would wait for. After a failed
-// commit there is mostly nothing left to do, which bbolt reports as an error.
-func rollback(btx *bolt.Tx) {
-	var err error
-	defer guard(&err)
-	_ = btx.Rollback()
-}
+// giveUp gives bbolt's lock back, which Close would wait for. After a failed commit
+// there is mostly nothing left to do, which bbolt reports as an error.
+func giveUp(btx *bolt.Tx) { _ = guarded(btx.Rollback) }

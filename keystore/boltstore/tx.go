@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"bytes"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -23,13 +24,13 @@ type undo struct {
 
 func (x *tx) bucket(t keystore.Table) *bolt.Bucket { return x.bolt.Bucket(bucketName(t)) }
 
-// guard is deferred around each use of the file's pages: bbolt panics when it meets
-// a damaged one, and the store fails. It must not be around a caller's function,
-// whose panics are its own.
-func (x *tx) guard(err *error) {
-	if p := recover(); p != nil {
-		*err = x.store.fail(damaged(p))
+// use calls fn, which uses the file's pages, and fails the store when it meets a
+// damaged one. A caller's function must not be inside: its panics are its own.
+func (x *tx) use(fn func() error) error {
+	if err := guarded(fn); err != nil {
+		return x.store.fail(err)
 	}
+	return nil
 }
 
 // Get implements keystore.Reader.
@@ -37,8 +38,11 @@ func (x *tx) Get(t keystore.Table, key []byte) (value []byte, err error) {
 	if err := keystore.CheckKey(t, key); err != nil {
 		return nil, err
 	}
-	defer x.guard(&err)
-	return x.bucket(t).Get(key), nil
+	err = x.use(func() error {
+		value = x.bucket(t).Get(key)
+		return nil
+	})
+	return value, err
 }
 
 // Scan implements keystore.Reader.
@@ -47,67 +51,65 @@ func (x *tx) Scan(t keystore.Table, prefix, after []byte, fn func(key, value []b
 		return err
 	}
 	var cursor *bolt.Cursor
-	writes := -1 // the number of writes that cursor knows of
 	for {
-		// A write leaves a cursor at no known place.
-		seek := writes != len(x.undo)
-		key, value, err := x.step(t, &cursor, seek, prefix, after)
+		var key, value []byte
+		err := x.use(func() error {
+			if cursor != nil {
+				key, value = cursor.Next()
+			} else {
+				cursor = x.bucket(t).Cursor()
+				key, value = seek(cursor, prefix, after)
+			}
+			return nil
+		})
 		if err != nil || key == nil || !bytes.HasPrefix(key, prefix) {
 			return err
 		}
-		writes = len(x.undo)
+		writes := len(x.undo)
 		if more, err := fn(key, value); err != nil || !more {
 			return err
+		}
+		if len(x.undo) != writes {
+			cursor = nil // a write leaves it at no known place
 		}
 		after = key
 	}
 }
 
-// step gives the next record of a scan; the key is nil at the table's end.
-func (x *tx) step(t keystore.Table, cursor **bolt.Cursor, seek bool, prefix, after []byte) (key, value []byte, err error) {
-	defer x.guard(&err)
-	if !seek {
-		key, value = (*cursor).Next()
-		return key, value, nil
+// seek finds the first record of a scan.
+func seek(cursor *bolt.Cursor, prefix, after []byte) (key, value []byte) {
+	if after == nil || bytes.Compare(after, prefix) < 0 {
+		return cursor.Seek(prefix)
 	}
-	*cursor = x.bucket(t).Cursor()
-	from := prefix
-	if after != nil && bytes.Compare(after, prefix) > 0 {
-		from = after
+	key, value = cursor.Seek(after)
+	if bytes.Equal(key, after) {
+		return cursor.Next()
 	}
-	key, value = (*cursor).Seek(from)
-	if key != nil && after != nil && bytes.Equal(key, after) {
-		key, value = (*cursor).Next()
-	}
-	return key, value, nil
+	return key, value
 }
 
 // Put implements keystore.Writer.
-func (x *tx) Put(t keystore.Table, key, value []byte) (err error) {
+func (x *tx) Put(t keystore.Table, key, value []byte) error {
 	if err := keystore.CheckRecord(t, key, value); err != nil {
 		return err
 	}
-	defer x.guard(&err)
-	x.remember(t, key)
-	// bbolt copies the key, but keeps the value until the commit. Not bytes.Clone: an
-	// empty value must not become nil.
-	if err := x.bucket(t).Put(key, append([]byte{}, value...)); err != nil {
-		return x.store.fail(err)
-	}
-	return nil
+	return x.use(func() error {
+		x.remember(t, key)
+		// bbolt copies the key, but keeps the value until the commit. Not bytes.Clone: an
+		// empty value must not become nil.
+		return x.bucket(t).Put(key, append([]byte{}, value...))
+	})
 }
 
 // Delete implements keystore.Writer.
-func (x *tx) Delete(t keystore.Table, key []byte) (err error) {
+func (x *tx) Delete(t keystore.Table, key []byte) error {
 	if err := keystore.CheckKey(t, key); err != nil {
 		return err
 	}
-	defer x.guard(&err)
-	x.remember(t, key)
-	if err := x.bucket(t).Delete(key); err != nil {
-		return x.store.fail(err)
-	}
-	return nil
+	return x.use(func() error {
+		x.remember(t, key)
+		return x.bucket(t).Delete(key)
+	})
 }
 
 // remember notes what a write is about to replace. bbolt does not change a value in
@@ -116,22 +118,21 @@ func (x *tx) remember(t keystore.Table, key []byte) {
 	x.undo = append(x.undo, undo{t, bytes.Clone(key), x.bucket(t).Get(key)})
 }
 
-// rollback undoes the writes, newest first. The file is not involved: what it
-// touches has been read and is in memory. An error leaves the group in a state that
-// nobody asked for, so the store fails.
+// rollback undoes the writes, newest first. What it touches was read before and is
+// in memory, so no error is expected; one would leave the group in a state that
+// nobody asked for, and so it fails the store.
 func (x *tx) rollback() {
-	var err error
-	defer x.guard(&err)
-	for i := len(x.undo) - 1; i >= 0; i-- {
-		u := x.undo[i]
-		if u.value == nil {
-			err = x.bucket(u.table).Delete(u.key)
-		} else {
-			err = x.bucket(u.table).Put(u.key, u.value)
+	_ = x.use(func() error {
+		for _, u := range slices.Backward(x.undo) {
+			b := x.bucket(u.table)
+			if u.value == nil {
+				if err := b.Delete(u.key); err != nil {
+					return err
+				}
+			} else if err := b.Put(u.key, u.value); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			_ = x.store.fail(err)
-			return
-		}
-	}
+		return nil
+	})
 }
