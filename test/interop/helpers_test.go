@@ -97,7 +97,7 @@ pkcs11 = pkcs11
 [pkcs11]
 engine_id = pkcs11
 MODULE_PATH = %s
-init = 0
+init = 1
 [req]
 distinguished_name = name
 [name]
