@@ -112,18 +112,17 @@ func parseMetadata(b []byte) (*Object, error) {
 	r := reader{b: clone(b[1:])}
 	granted := r.number()
 	o := &Object{granted: purposes(granted)}
-	o.shown = make([]cryptoki.Attribute, 0, r.count())
-	for range cap(o.shown) {
-		t := r.attributeType()
+	n := r.count()
+	o.shown = make([]cryptoki.Attribute, 0, n)
+	for range n {
+		t := cryptoki.AttributeType(r.number())
 		o.shown = append(o.shown, cryptoki.Attribute{Type: t, Value: r.bytes(r.number())})
 	}
-	r.restart()
-	n := r.count()
-	if n > 0 {
+	if n = r.count(); n > 0 {
 		o.values = make([]value, 0, n)
 	}
 	for range n {
-		t, length := r.attributeType(), r.number()
+		t, length := cryptoki.AttributeType(r.number()), r.number()
 		if length > maxEncoded {
 			r.fail("a value of %d bytes is too long", length)
 		}
@@ -157,33 +156,31 @@ func (o *Object) findRules() error {
 	return err
 }
 
-// checkStored applies the rules to a parsed object. Its values are not looked at.
+// checkStored applies the rules to a parsed object, and finds attributes that are not
+// in order. Values of the value part are not looked at.
 func (o *Object) checkStored() error {
-	for _, a := range o.shown {
-		r, err := o.rules.rule(a.Type)
-		if err != nil {
-			return err
-		}
-		if r.marks&inValue != 0 {
-			return fmt.Errorf("%v belongs to the value part", a.Type)
-		}
-		if err := r.form.check(a.Value); err != nil {
-			return fmt.Errorf("%v %w", a.Type, err)
-		}
-	}
-	for _, v := range o.values {
-		r, err := o.rules.rule(v.typ)
-		if err != nil {
-			return err
-		}
-		if r.marks&inValue == 0 {
-			return fmt.Errorf("%v does not belong to the value part", v.typ)
-		}
-	}
-	for _, r := range o.rules.rules {
-		if (r.create == required || r.initial != nil) && !o.has(r.attribute) {
+	shown, values := o.shown, o.values
+	for _, r := range o.rules.sorted {
+		switch {
+		case len(shown) > 0 && shown[0].Type <= r.attribute:
+			if err := r.checkStored(shown[0].Type, false); err != nil {
+				return err
+			}
+			if err := r.form.check(shown[0].Value); err != nil {
+				return fmt.Errorf("%v %w", r.attribute, err)
+			}
+			shown = shown[1:]
+		case len(values) > 0 && values[0].typ <= r.attribute:
+			if err := r.checkStored(values[0].typ, true); err != nil {
+				return err
+			}
+			values = values[1:]
+		case r.create == required || r.initial != nil:
 			return fmt.Errorf("%v is missing", r.attribute)
 		}
+	}
+	if len(shown) > 0 || len(values) > 0 {
+		return errors.New("unknown attributes")
 	}
 	if purposesOf(o.Bool)&^o.granted != 0 {
 		return errors.New("a purpose was never granted")
@@ -191,9 +188,16 @@ func (o *Object) checkStored() error {
 	return checkTogether(o.metadata)
 }
 
-func (o *Object) has(t cryptoki.AttributeType) bool {
-	_, ok := o.findValue(t)
-	return ok || o.metadata(t) != nil
+// checkStored decides whether r is the rule of an attribute that was found in one of the
+// parts.
+func (r *rule) checkStored(t cryptoki.AttributeType, inValuePart bool) error {
+	if t != r.attribute {
+		return fmt.Errorf("unknown attribute %v", t)
+	}
+	if r.marks&inValue != 0 != inValuePart {
+		return fmt.Errorf("%v is in the wrong part", t)
+	}
+	return nil
 }
 
 // open adds the value part to an object whose metadata is there.
@@ -204,7 +208,7 @@ func (o *Object) open(secrets []byte) error {
 	r := reader{b: clone(secrets)}
 	for i := range o.values {
 		v := &o.values[i]
-		t, n := r.attributeType(), r.number()
+		t, n := cryptoki.AttributeType(r.number()), r.number()
 		if r.err == nil && (t != v.typ || n != uint64(v.length)) {
 			return errors.New("the values are not those of the metadata")
 		}
@@ -223,9 +227,8 @@ func (o *Object) open(secrets []byte) error {
 // reader reads the encodings. After the first error it gives zeros; the error is
 // kept.
 type reader struct {
-	b    []byte
-	last uint64 // the type before, plus one
-	err  error
+	b   []byte
+	err error
 }
 
 func (r *reader) fail(format string, args ...any) {
@@ -255,20 +258,6 @@ func (r *reader) count() int {
 	}
 	return int(n)
 }
-
-// attributeType reads a type, which must be greater than the one before.
-func (r *reader) attributeType() cryptoki.AttributeType {
-	t := r.number()
-	if r.err == nil && (t < r.last || t == cryptoki.UnavailableInformation) {
-		r.fail("attributes are not in order")
-		return 0
-	}
-	r.last = t + 1
-	return cryptoki.AttributeType(t)
-}
-
-// restart begins another list of attributes.
-func (r *reader) restart() { r.last = 0 }
 
 // bytes reads n bytes. They are the reader's memory and cannot be grown into what
 // follows.

@@ -14,8 +14,8 @@ import (
 type form struct {
 	// check tells what is wrong with a value, without giving the value.
 	check func([]byte) error
-	// bigInteger: the value is a "Big integer", big-endian and without leading zeros
-	// (PKCS#11 3.2, 4.1). Those that programs send all the same are dropped.
+	// bigInteger: the value is a "Big integer", which PKCS#11 wants big-endian and
+	// without leading zeros. Those that programs send all the same are dropped.
 	bigInteger bool
 }
 

@@ -3,7 +3,7 @@
 // for, what of it may be read, and the encoding that it is stored in. The rules
 // are one table, in rules.go.
 //
-// It may import cryptoki and internal/secret.
+// It may import cryptoki.
 package object
 
 import (

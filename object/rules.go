@@ -1,7 +1,9 @@
 package object
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"tidelock.dev/tidelock/cryptoki"
 )
@@ -191,7 +193,7 @@ var table = []rule{
 	{cryptoki.CKA_ALWAYS_SENSITIVE, confidential, boolean, readOnly, readOnly, fixed, asSet, ifSensitive, bound},
 	{cryptoki.CKA_NEVER_EXTRACTABLE, confidential, boolean, readOnly, readOnly, fixed, asSet, ifNotExtractable, bound},
 
-	// RSA keys (6.1.2, 6.1.3).
+	// RSA keys.
 	{cryptoki.CKA_MODULUS, rsaPublic | rsaPrivate, modulus, required, readOnly, fixed, asSet, nil, 0},
 	{cryptoki.CKA_MODULUS_BITS, rsaPublic, number, readOnly, required, fixed, asSet, modulusBits, measured},
 	{cryptoki.CKA_PUBLIC_EXPONENT, rsaPublic, exponent, required, optional, fixed, asSet, nil, 0},
@@ -203,7 +205,7 @@ var table = []rule{
 	{cryptoki.CKA_EXPONENT_2, rsaPrivate, integer, optional, readOnly, fixed, asSet, nil, secretValue},
 	{cryptoki.CKA_COEFFICIENT, rsaPrivate, integer, optional, readOnly, fixed, asSet, nil, secretValue},
 
-	// Elliptic-curve keys (6.3.3 to 6.3.6).
+	// Elliptic-curve keys.
 	{cryptoki.CKA_EC_PARAMS, ecPublic | edwardsPublic, octets(1, maxNumber), required, required, fixed, asSet, nil, 0},
 	{cryptoki.CKA_EC_PARAMS, ecPrivate | edwardsPrivate, octets(1, maxNumber), required, readOnly, fixed, asSet, nil, 0},
 	{cryptoki.CKA_EC_POINT, ecPublic | edwardsPublic, octets(1, maxNumber), required, readOnly, fixed, asSet, nil, 0},
@@ -212,7 +214,7 @@ var table = []rule{
 	{cryptoki.CKA_VALUE, ecPrivate, integer, required, readOnly, fixed, asSet, nil, secretValue},
 	{cryptoki.CKA_VALUE, edwardsPrivate, octets(1, maxNumber), required, readOnly, fixed, asSet, nil, secretValue},
 
-	// Secret keys (6.13.2 AES, 6.8.2 generic).
+	// Secret keys.
 	{cryptoki.CKA_VALUE, aes, aesKey, required, readOnly, fixed, asSet, nil, secretValue},
 	{cryptoki.CKA_VALUE, generic, octets(1, maxSecret), required, readOnly, fixed, asSet, nil, secretValue},
 	{cryptoki.CKA_VALUE_LEN, secretKeys, number, readOnly, required, fixed, asSet, valueLength, measured},
@@ -224,6 +226,7 @@ type ruleSet struct {
 	keyType cryptoki.KeyType
 	kind    kind
 	rules   []*rule // in the order of the table
+	sorted  []*rule // in ascending order of the types
 	byType  map[cryptoki.AttributeType]*rule
 }
 
@@ -242,7 +245,7 @@ var (
 
 func init() {
 	for _, s := range supported {
-		set := &ruleSet{s.class, s.keyType, s.kind, nil, map[cryptoki.AttributeType]*rule{}}
+		set := &ruleSet{class: s.class, keyType: s.keyType, kind: s.kind, byType: map[cryptoki.AttributeType]*rule{}}
 		for i := range table {
 			r := &table[i]
 			known[r.attribute] = true
@@ -251,6 +254,7 @@ func init() {
 				set.byType[r.attribute] = r
 			}
 		}
+		set.sorted = slices.SortedFunc(slices.Values(set.rules), func(a, b *rule) int { return cmp.Compare(a.attribute, b.attribute) })
 		ruleSets[classAndType{s.class, s.keyType}] = set
 		classes[s.class] = true
 		keyTypes[s.keyType] = true
