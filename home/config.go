@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -21,6 +22,11 @@ type Config struct {
 		// lets them reach the socket.
 		AllowedUIDs []uint32 `toml:"allowed_uids"`
 	} `toml:"socket"`
+	Login struct {
+		// TicketLifetime is how long an application's login outlives the server, such as
+		// "24h"; "0" turns that off.
+		TicketLifetime string `toml:"ticket_lifetime"`
+	} `toml:"login"`
 	Log struct {
 		// Level is debug, info, warn or error.
 		Level string `toml:"level"`
@@ -35,6 +41,11 @@ const DefaultConfig = `# Tidelock: configuration of this HSM. Unknown keys are r
 mode = "0600"
 # Users who may connect beside root and that user (with a mode that lets them).
 allowed_uids = []
+
+[login]
+# How long the login of a running application outlives the server, so that a restart
+# goes unnoticed. "0" turns that off: applications then log in again.
+ticket_lifetime = "24h"
 
 [log]
 # debug, info, warn or error. debug also tells why a call was refused.
@@ -87,6 +98,9 @@ func parseConfig(text []byte) (Config, error) {
 	if _, err := c.LogLevel(); err != nil {
 		return Config{}, err
 	}
+	if _, err := c.TicketLife(); err != nil {
+		return Config{}, err
+	}
 	return c, nil
 }
 
@@ -100,6 +114,18 @@ func (c Config) SocketMode() (os.FileMode, error) {
 		return 0, fmt.Errorf("socket.mode %q is not permission bits such as \"0660\"", c.Socket.Mode)
 	}
 	return os.FileMode(mode), nil
+}
+
+// TicketLife is how long a login outlives the server; 0 is not at all.
+func (c Config) TicketLife() (time.Duration, error) {
+	if c.Login.TicketLifetime == "" {
+		return 24 * time.Hour, nil
+	}
+	d, err := time.ParseDuration(c.Login.TicketLifetime)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("login.ticket_lifetime %q is not a time such as \"24h\", or \"0\"", c.Login.TicketLifetime)
+	}
+	return d, nil
 }
 
 // LogLevel is the least severity that is logged.

@@ -25,7 +25,11 @@ type Opened struct {
 func (o *Opened) Close() error { return o.store.Close() }
 
 // Open starts the home's HSM. The store's lock keeps a second server out.
-func (h Home) Open(log *slog.Logger, server string) (*Opened, error) {
+func (h Home) Open(c Config, log *slog.Logger, server string) (*Opened, error) {
+	life, err := c.TicketLife()
+	if err != nil {
+		return nil, err
+	}
 	rootKey, err := h.readRootKey()
 	if err != nil {
 		return nil, err
@@ -36,7 +40,7 @@ func (h Home) Open(log *slog.Logger, server string) (*Opened, error) {
 		return nil, err
 	}
 	core, err := hsm.Open(hsm.Config{
-		Store: store, Answers: []secret.Bytes{rootKey}, Now: time.Now, Log: log, Server: server,
+		Store: store, Answers: []secret.Bytes{rootKey}, Now: time.Now, Log: log, Server: server, TicketLife: life,
 	})
 	if err != nil {
 		store.Close()

@@ -47,6 +47,8 @@ type applications struct {
 	mu   sync.Mutex
 	byID map[[16]byte]*application // guarded by mu
 	last atomic.Uint64
+	// shutdown says that links end because the server does.
+	shutdown atomic.Bool
 }
 
 // join finds or creates the application of an id for one more link.
@@ -81,7 +83,7 @@ func (a *applications) leave(app *application) {
 	}
 	a.mu.Unlock()
 	if over {
-		app.end()
+		app.end(a.shutdown.Load())
 	}
 }
 
@@ -92,7 +94,7 @@ func (a *applications) finalize(app *application) {
 		delete(a.byID, app.id)
 	}
 	a.mu.Unlock()
-	app.end()
+	app.end(false)
 }
 
 func (a *applications) count() int {
@@ -101,20 +103,21 @@ func (a *applications) count() int {
 	return len(a.byID)
 }
 
-// end closes all that the application has open.
-func (app *application) end() {
+// end closes all that the application has open. keepLogin says that it may come back
+// to the next server with its tickets.
+func (app *application) end(keepLogin bool) {
 	app.mu.Lock()
 	app.ended = true
 	members := app.members
 	app.members = nil
 	app.mu.Unlock()
 	for _, m := range members {
-		m.Leave()
+		m.Leave(keepLogin)
 	}
 }
 
 // member returns the application's standing in the partition of a slot.
-func (app *application) member(slot cryptoki.SlotID, p *partition.Partition) (*partition.Member, error) {
+func (app *application) member(slot cryptoki.SlotID, p *partition.Partition, caller Caller) (*partition.Member, error) {
 	app.mu.Lock()
 	defer app.mu.Unlock()
 	if app.ended {
@@ -122,7 +125,9 @@ func (app *application) member(slot cryptoki.SlotID, p *partition.Partition) (*p
 	}
 	m := app.members[slot]
 	if m == nil {
-		m = p.Join()
+		m = p.Join(partition.Actor{
+			Application: app.number, ID: app.id, UID: app.uid, PID: caller.PID, Program: app.program,
+		})
 		app.members[slot] = m
 	}
 	return m, nil

@@ -27,6 +27,7 @@ func init() {
 		wire.CallLogin:            on(needSession, (*request).login),
 		wire.CallLogout:           on(needSession, (*request).logout),
 		wire.CallSetPIN:           on(needSession, (*request).setPIN),
+		wire.CallResume:           on(needApplication, (*request).resume),
 
 		wire.CallCreateObject:  on(needSession, (*request).createObject),
 		wire.CallCopyObject:    on(needSession, (*request).copyObject),

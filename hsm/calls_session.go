@@ -3,6 +3,7 @@ package hsm
 import (
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/internal/secret"
+	"tidelock.dev/tidelock/partition"
 	"tidelock.dev/tidelock/wire"
 )
 
@@ -15,18 +16,59 @@ func (r *request) openSession(q *wire.OpenSessionRequest, p *wire.OpenSessionRep
 	if cryptoki.Flags(q.Flags)&cryptoki.CKF_SERIAL_SESSION == 0 {
 		return cryptoki.CKR_SESSION_PARALLEL_NOT_SUPPORTED
 	}
-	member, err := r.app.member(slot, part)
+	member, err := r.app.member(slot, part, r.caller)
 	if err != nil {
 		return err
 	}
 	handle := r.hsm.nextSession()
-	s, err := part.Open(member, handle, slot, cryptoki.Flags(q.Flags)&cryptoki.CKF_RW_SESSION != 0, func() { r.hsm.forget(handle) })
+	s, err := part.Open(member, handle, slot, readWrite(q.Flags), func() { r.hsm.forget(handle) })
 	if err != nil {
 		return err
 	}
 	r.hsm.remember(s, r.app)
 	p.Session = uint64(handle)
 	return nil
+}
+
+func readWrite(flags uint64) bool { return cryptoki.Flags(flags)&cryptoki.CKF_RW_SESSION != 0 }
+
+// maxResume bounds the sessions of one Resume; the frame would bound them higher.
+const maxResume = partition.MaxSessions
+
+// resume brings an application back that was connected to an earlier server: its
+// sessions under their old handles and, with a good ticket, its login.
+func (r *request) resume(q *wire.ResumeRequest, p *wire.ResumeReply) error {
+	ticket := secret.Take(q.Ticket)
+	defer ticket.Wipe()
+	slot := cryptoki.SlotID(q.Slot)
+	part, err := r.hsm.partition(q.Slot)
+	if err != nil {
+		return err
+	}
+	if len(q.Sessions) != len(q.Flags) || len(q.Sessions) > maxResume {
+		return cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "%d sessions with %d flags", len(q.Sessions), len(q.Flags))
+	}
+	member, err := r.app.member(slot, part, r.caller)
+	if err != nil {
+		return err
+	}
+	for i, n := range q.Sessions {
+		handle := cryptoki.SessionHandle(n)
+		if !r.hsm.earlier(handle) {
+			continue
+		}
+		if owner := r.hsm.owner(handle); owner != nil && owner != r.app {
+			continue
+		}
+		s, err := part.Reopen(member, handle, slot, readWrite(q.Flags[i]), func() { r.hsm.forget(handle) })
+		if err != nil {
+			return err
+		}
+		r.hsm.remember(s, r.app)
+		p.Opened = append(p.Opened, n)
+	}
+	p.LoggedIn, err = member.Resume(ticket)
+	return err
 }
 
 func (r *request) closeSession(*wire.CloseSessionRequest, *wire.CloseSessionReply) error {
@@ -39,7 +81,7 @@ func (r *request) closeAllSessions(q *wire.CloseAllSessionsRequest, _ *wire.Clos
 	if err != nil {
 		return err
 	}
-	member, err := r.app.member(cryptoki.SlotID(q.Slot), part)
+	member, err := r.app.member(cryptoki.SlotID(q.Slot), part, r.caller)
 	if err != nil {
 		return err
 	}
@@ -53,10 +95,16 @@ func (r *request) sessionInfo(_ *wire.SessionInfoRequest, p *wire.SessionInfoRep
 	return nil
 }
 
-func (r *request) login(q *wire.LoginRequest, _ *wire.LoginReply) error {
+func (r *request) login(q *wire.LoginRequest, p *wire.LoginReply) error {
 	pin := secret.Take(q.PIN)
 	defer pin.Wipe()
-	return r.session.Login(cryptoki.UserType(q.User), pin)
+	ticket, err := r.session.Login(cryptoki.UserType(q.User), pin)
+	if err != nil {
+		return err
+	}
+	// The frame that it goes into is wiped when it is sent.
+	p.Ticket = ticket.Expose()
+	return nil
 }
 
 func (r *request) logout(*wire.LogoutRequest, *wire.LogoutReply) error {

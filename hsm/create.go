@@ -51,7 +51,7 @@ func CreateDevelopment(store keystore.Store, rootKey secret.Bytes, d Development
 	identity := partition.Identity{
 		Label: d.Label, Serial: newSerial(), MinPIN: developmentMinPIN, MaxPIN: developmentMaxPIN,
 	}
-	config := partitionConfig(store, key, d.Mode, 0)
+	config := partitionConfig(store, key, d.Mode)
 	return store.Update(func(w keystore.Writer) error {
 		if err := w.Put(keystore.TableHSM, keyHSMKey, root.WrapHSMKey(key)); err != nil {
 			return err

@@ -3,6 +3,7 @@ package hsm
 import (
 	"crypto/fips140"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -26,6 +27,9 @@ type Config struct {
 	Log     *slog.Logger
 	// Server is what Hello calls the server, for people.
 	Server string
+	// TicketLife is how long an application's login outlives the server; 0 turns tickets
+	// off.
+	TicketLife time.Duration
 }
 
 // HSM is a running HSM. It is safe for concurrent use.
@@ -106,7 +110,8 @@ func Open(c Config) (*HSM, error) {
 	if h.boot, err = nextBoot(c.Store); err != nil {
 		return nil, err
 	}
-	config := partitionConfig(c.Store, key, h.record.mode, h.boot)
+	config := partitionConfig(c.Store, key, h.record.mode)
+	config.Boot, config.Now, config.TicketLife = h.boot, c.Now, c.TicketLife
 	for _, id := range h.record.partitions {
 		p, err := partition.Open(config, id)
 		if err != nil {
@@ -139,7 +144,7 @@ func openKey(wrapped []byte, answers []secret.Bytes) (*seal.HSMKey, string, erro
 	return key, kind, nil
 }
 
-func partitionConfig(store keystore.Store, key *seal.HSMKey, mode Mode, boot uint64) partition.Config {
+func partitionConfig(store keystore.Store, key *seal.HSMKey, mode Mode) partition.Config {
 	cost := seal.DefaultCost
 	if mode == ModeTest {
 		cost = seal.TestCost
@@ -147,7 +152,7 @@ func partitionConfig(store keystore.Store, key *seal.HSMKey, mode Mode, boot uin
 	return partition.Config{
 		Store: store, Key: key, Counters: key.Counters(),
 		Stretcher: seal.NewStretcher(mode == ModeTest), Verifier: seal.NewVerifier(),
-		Cost: cost, Boot: boot,
+		Cost: cost, Now: time.Now,
 	}
 }
 
@@ -176,6 +181,19 @@ func (h *HSM) Stopped() <-chan struct{} { return h.stopRequested }
 
 func (h *HSM) stop() { h.stopOnce.Do(func() { close(h.stopRequested) }) }
 
+// Tend does what has to be done every hour or so. An error is the store's.
+func (h *HSM) Tend() error {
+	var errs []error
+	for _, p := range h.partitions {
+		errs = append(errs, p.Tend())
+	}
+	return errors.Join(errs...)
+}
+
+// Shutdown says that the server ends: applications whose links end from now on may
+// come back to the next one with their tickets.
+func (h *HSM) Shutdown() { h.applications.shutdown.Store(true) }
+
 // partition finds the partition of a slot.
 func (h *HSM) partition(slot uint64) (*partition.Partition, error) {
 	if slot >= uint64(len(h.partitions)) {
@@ -189,9 +207,28 @@ func (h *HSM) nextSession() cryptoki.SessionHandle {
 	return cryptoki.SessionHandle(boot<<sessionBits | h.lastSession.Add(1))
 }
 
+// earlier tells whether a session handle was given by an earlier start.
+func (h *HSM) earlier(handle cryptoki.SessionHandle) bool {
+	boot := uint64(handle) >> sessionBits
+	return boot != 0 && boot < 1<<bootBits && boot != h.boot%(1<<bootBits)
+}
+
+// owner is the application whose session this is; nil when it is not open.
+func (h *HSM) owner(handle cryptoki.SessionHandle) *application {
+	if v, ok := h.sessions.Load(handle); ok {
+		return v.(*openSession).app
+	}
+	return nil
+}
+
 func (h *HSM) remember(s *partition.Session, app *application) {
-	h.openSessions.Add(1)
-	h.sessions.Store(s.Handle, &openSession{s, app})
+	if _, known := h.sessions.LoadOrStore(s.Handle, &openSession{s, app}); !known {
+		h.openSessions.Add(1)
+	}
+	// Another thread of the application may have closed all its sessions meanwhile.
+	if s.Closed() {
+		h.forget(s.Handle)
+	}
 }
 
 func (h *HSM) forget(handle cryptoki.SessionHandle) {

@@ -40,7 +40,7 @@ func (p *Partition) putCredential(w keystore.Writer, role Role, wrap *seal.Wrap)
 	if err := w.Put(keystore.TablePartition, p.id.roleKey(keyRole, role), record); err != nil {
 		return err
 	}
-	return w.Put(keystore.TableCounter, p.id.roleKey(keyTries, role), p.encodeTries(role, 0))
+	return p.putTries(w, role, tries{})
 }
 
 // wrapOf reads a role's credential; nil when the role is not initialised.
@@ -76,16 +76,35 @@ func (p *Partition) checkPINLength(pin secret.Bytes) error {
 	return nil
 }
 
+// tries is a role's count of wrong PINs.
+type tries struct {
+	// failed counts wrong PINs since the last right one.
+	failed uint64
+	// open says that a try was begun and its outcome is not known: the server ended in
+	// between.
+	open bool
+}
+
+// begin is the count at the start of the next try. One whose outcome was lost
+// counts as wrong, but for the last: a crash alone must not lock a role. Nobody wins
+// by that, since a wrong PIN is counted before it is answered.
+func (t tries) begin() tries {
+	if t.open && t.failed < maxTries-1 {
+		t.failed++
+	}
+	return tries{t.failed, true}
+}
+
 // authenticate checks a PIN and returns the key that it opens, for the caller to
-// wipe. The caller holds the role's mutex. A try is counted, durably, before the PIN
-// is looked at, and forgiven after a right one: whoever kills the server in between
-// has lost the try.
+// wipe; after a right PIN the caller calls forgive. The caller holds the role's
+// mutex. That a try was begun is durable before the PIN is looked at, and that it
+// was wrong before anybody hears of it: whoever kills the server gets no guess back.
 //
 // Errors: CKR_USER_PIN_NOT_INITIALIZED, CKR_PIN_LEN_RANGE, CKR_PIN_LOCKED,
 // CKR_PIN_INCORRECT.
 func (p *Partition) authenticate(role Role, pin secret.Bytes) (*seal.PartKEK, *seal.Wrap, error) {
 	var wrap *seal.Wrap
-	var tries uint64
+	var count tries
 	err := p.config.Store.Update(func(w keystore.Writer) (err error) {
 		if wrap, err = p.wrapOf(w, role); err != nil {
 			return err
@@ -96,65 +115,81 @@ func (p *Partition) authenticate(role Role, pin secret.Bytes) (*seal.PartKEK, *s
 		if err := p.checkPINLength(pin); err != nil {
 			return err
 		}
-		if tries, err = p.tries(w, role); err != nil {
+		if count, err = p.tries(w, role); err != nil {
 			return err
 		}
-		if tries >= maxTries {
-			return cryptoki.Errorf(cryptoki.CKR_PIN_LOCKED, "the %v is locked after %d wrong PINs", role, tries)
+		if count.failed >= maxTries {
+			return cryptoki.Errorf(cryptoki.CKR_PIN_LOCKED, "the %v is locked after %d wrong PINs", role, count.failed)
 		}
-		tries++
-		return w.Put(keystore.TableCounter, p.id.roleKey(keyTries, role), p.encodeTries(role, tries))
+		count = count.begin()
+		return p.putTries(w, role, count)
 	})
 	if err != nil {
 		return nil, nil, storeError(err)
 	}
 	credential := p.credential(role, wrap)
-	kek, known := p.config.Verifier.Check(credential, pin)
-	if !known {
-		kek, err = p.config.Stretcher.Open(wrap, uint64(p.id), pin)
-		if err != nil {
-			if tries >= maxTries && errors.Is(err, seal.ErrWrongSecret) {
-				p.config.Verifier.Forget(uint64(p.id), role.user())
-				err = cryptoki.Errorf(cryptoki.CKR_PIN_LOCKED, "that was the %v's last try: %w", role, err)
-			}
-			return nil, nil, err
-		}
-		p.config.Verifier.Remember(credential, pin, kek)
+	if kek, known := p.config.Verifier.Check(credential, pin); known {
+		return kek, wrap, nil
 	}
-	err = p.config.Store.Update(func(w keystore.Writer) error {
-		return w.Put(keystore.TableCounter, p.id.roleKey(keyTries, role), p.encodeTries(role, 0))
-	})
+	kek, err := p.config.Stretcher.Open(wrap, uint64(p.id), pin)
+	if errors.Is(err, seal.ErrWrongSecret) {
+		return nil, nil, p.blame(role, count)
+	}
 	if err != nil {
-		kek.Wipe()
-		return nil, nil, storeError(err)
+		return nil, nil, err
 	}
+	p.config.Verifier.Remember(credential, pin, kek)
 	return kek, wrap, nil
 }
 
-// Tries are stored as a number in eight bytes and its MAC, so that only the HSM's
-// key can write one. An old number that is put back is a matter for a witness.
-func (p *Partition) triesContext(role Role, n uint64) seal.Context {
-	return seal.NewContext("tries").Uint64(uint64(p.id)).Uint64(uint64(role)).Uint64(n)
+// blame counts a wrong PIN, durably, and returns the error to answer it with.
+func (p *Partition) blame(role Role, count tries) error {
+	count = tries{failed: count.failed + 1}
+	err := p.config.Store.Update(func(w keystore.Writer) error { return p.putTries(w, role, count) })
+	if err != nil {
+		return storeError(err)
+	}
+	if count.failed < maxTries {
+		return cryptoki.Errorf(cryptoki.CKR_PIN_INCORRECT, "the %v's wrong PIN %d of %d", role, count.failed, maxTries)
+	}
+	p.config.Verifier.Forget(uint64(p.id), role.user())
+	return cryptoki.Errorf(cryptoki.CKR_PIN_LOCKED, "the %v's wrong PIN %d of %d", role, count.failed, maxTries)
 }
 
-func (p *Partition) encodeTries(role Role, n uint64) []byte {
-	sum := p.config.Counters.Sum(p.triesContext(role, n))
-	return append(binary.BigEndian.AppendUint64(nil, n), sum[:]...)
+// forgive clears the count after a right PIN, together with what also may do, which
+// may be nil.
+func (p *Partition) forgive(role Role, also func(keystore.Writer) error) error {
+	return storeError(p.config.Store.Update(func(w keystore.Writer) error {
+		if err := p.putTries(w, role, tries{}); err != nil || also == nil {
+			return err
+		}
+		return also(w)
+	}))
 }
 
-func (p *Partition) tries(r keystore.Reader, role Role) (uint64, error) {
+// Tries are stored as their number in eight bytes, one byte that is 1 for an open
+// try, and a MAC, so that only the HSM's key can write them. An old count that is put
+// back is a matter for a witness.
+func (p *Partition) triesContext(role Role, b []byte) seal.Context {
+	return seal.NewContext("tries").Uint64(uint64(p.id)).Uint64(uint64(role)).Bytes(b)
+}
+
+func (p *Partition) putTries(w keystore.Writer, role Role, t tries) error {
+	b := binary.BigEndian.AppendUint64(nil, t.failed)
+	b = append(b, cryptoki.Bool(t.open)...)
+	sum := p.config.Counters.Sum(p.triesContext(role, b))
+	return w.Put(keystore.TableCounter, p.id.roleKey(keyTries, role), append(b, sum[:]...))
+}
+
+func (p *Partition) tries(r keystore.Reader, role Role) (tries, error) {
 	b, err := r.Get(keystore.TableCounter, p.id.roleKey(keyTries, role))
 	if err != nil {
-		return 0, err
+		return tries{}, err
 	}
-	if len(b) != 8+seal.MACSize {
-		return 0, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the count of the %v's tries is missing or damaged", role)
+	if len(b) != 9+seal.MACSize || !p.config.Counters.Verify(p.triesContext(role, b[:9]), b[9:]) {
+		return tries{}, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the count of the %v's tries is missing or damaged", role)
 	}
-	n := binary.BigEndian.Uint64(b)
-	if !p.config.Counters.Verify(p.triesContext(role, n), b[8:]) {
-		return 0, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the count of the %v's tries is damaged", role)
-	}
-	return n, nil
+	return tries{binary.BigEndian.Uint64(b), b[8] == 1}, nil
 }
 
 // TokenFlags are the CKF_ flags of CK_TOKEN_INFO.
@@ -176,11 +211,11 @@ func (p *Partition) TokenFlags() (cryptoki.Flags, error) {
 				continue
 			}
 			flags |= f.initialised
-			n, err := p.tries(r, f.role)
+			count, err := p.tries(r, f.role)
 			if err != nil {
 				return err
 			}
-			switch {
+			switch n := count.failed; {
 			case n >= maxTries:
 				flags |= f.locked
 			case n == maxTries-1:

@@ -18,6 +18,7 @@ type ID uint32
 //	TablePartition  id 'k'             the partition's own key, wrapped by the HSM key
 //	TablePartition  id 'r' role        credential of a role
 //	TableCounter    id 't' role        wrong PINs in a row
+//	TableCounter    id 'a' application a login's ticket
 //	TableCounter    id 'h'             last object handle given
 //	TableObject     id handle          an object
 //	TableIndex      id attribute hash handle   an object by a keyed hash of an attribute
@@ -28,6 +29,7 @@ const (
 	keyRole     = 'r'
 	keyTries    = 't'
 	keyHandle   = 'h'
+	keyTicket   = 'a'
 )
 
 func (id ID) key(kind byte, rest ...byte) []byte {

@@ -10,14 +10,28 @@ import (
 	"tidelock.dev/tidelock/cryptoki"
 )
 
+// Actor is who an application is, for tickets and the audit log.
+type Actor struct {
+	// Application is the number that the running server knows it by.
+	Application uint64
+	// ID is the application's own, which a restarted server knows it by.
+	ID      [16]byte
+	UID     uint32
+	PID     int32
+	Program string
+}
+
 // Member is an application's standing in one partition: who it is logged in as,
 // its sessions and its session objects. PKCS#11 shares all three over the
 // application's sessions.
 type Member struct {
 	partition *Partition
+	actor     Actor
 
 	// role is read by every call and changed under partition.mu.
 	role atomic.Uint32
+	// ticketed says that a ticket of this login is in the store.
+	ticketed bool // guarded by partition.mu
 	// logins counts logins and logouts: an operation begun under another login has
 	// lost its right to a private key.
 	logins atomic.Uint64
@@ -45,21 +59,42 @@ type sessionObject struct {
 const MaxSessionObjectBytes = 64 << 20
 
 // Join makes the application a member of the partition. Leave ends it.
-func (p *Partition) Join() *Member {
-	return &Member{
+func (p *Partition) Join(a Actor) *Member {
+	m := &Member{
 		partition: p,
+		actor:     a,
 		sessions:  make(map[cryptoki.SessionHandle]*Session),
 		objects:   make(map[cryptoki.ObjectHandle]*sessionObject),
 		tokens:    make(map[Token][]cryptoki.ObjectHandle),
+		// A handle of an earlier server must not name a new object.
+		next: cryptoki.ObjectHandle(p.config.Boot) << objectBits & (cryptoki.SessionObject - 1),
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.members[m] = struct{}{}
+	return m
 }
 
-// Leave closes all the member's sessions for good.
-func (m *Member) Leave() {
+// objectBits is what a session object's handle has for its number, beside the count
+// of the server's starts.
+const objectBits = 40
+
+// Leave closes all the member's sessions for good. keepLogin says that the
+// application may come back to another server with its ticket.
+func (m *Member) Leave(keepLogin bool) {
 	m.mu.Lock()
 	m.closed = true
 	m.mu.Unlock()
+	p := m.partition
+	if keepLogin {
+		p.mu.Lock()
+		m.ticketed = false
+		p.mu.Unlock()
+	}
 	m.CloseAll()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.members, m)
 }
 
 // CloseAll closes the sessions that are open now (C_CloseAllSessions).

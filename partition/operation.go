@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"encoding/binary"
 	"slices"
 
 	"tidelock.dev/tidelock/cryptoki"
@@ -121,7 +120,7 @@ func (s *Session) usableKey(f mech.Function, entry *mech.Mechanism, typ cryptoki
 	if !o.Bool(usageOf[f]) {
 		return nil, cryptoki.Errorf(cryptoki.CKR_KEY_FUNCTION_NOT_PERMITTED, "%v is false", usageOf[f])
 	}
-	if allowed := o.Value(cryptoki.CKA_ALLOWED_MECHANISMS); allowed != nil && !listsMechanism(allowed, typ) {
+	if !o.AllowsMechanism(typ) {
 		return nil, cryptoki.Errorf(cryptoki.CKR_MECHANISM_INVALID, "%v is not among the key's CKA_ALLOWED_MECHANISMS", typ)
 	}
 	return r, nil
@@ -138,17 +137,6 @@ func classFits(f mech.Function, class cryptoki.ObjectClass) bool {
 		return f == mech.Sign || f == mech.Decrypt
 	case cryptoki.CKO_PUBLIC_KEY:
 		return f == mech.Verify || f == mech.Encrypt
-	}
-	return false
-}
-
-// listsMechanism looks into a CKA_ALLOWED_MECHANISMS value, an array of
-// CK_MECHANISM_TYPE.
-func listsMechanism(list []byte, typ cryptoki.MechanismType) bool {
-	for ; len(list) >= 8; list = list[8:] {
-		if binary.LittleEndian.Uint64(list) == uint64(typ) {
-			return true
-		}
 	}
 	return false
 }

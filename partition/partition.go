@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -27,6 +28,9 @@ type Config struct {
 	// Boot tells this start of the server from all others; the permit epoch begins
 	// with it.
 	Boot uint64
+	Now  func() time.Time
+	// TicketLife is how long a ticket outlives the server; 0 turns tickets off.
+	TicketLife time.Duration
 }
 
 // Identity is what a partition is called and how it is set up.
@@ -56,8 +60,9 @@ type Partition struct {
 
 	sessions, rwSessions atomic.Int64
 
-	mu    sync.Mutex
-	users int // guarded by mu; logins that use private objects
+	mu      sync.Mutex
+	users   int                  // guarded by mu; logins that use private objects
+	members map[*Member]struct{} // guarded by mu
 
 	cache cache
 }
@@ -157,8 +162,9 @@ func newPartition(c Config, id ID, identity Identity, pub *seal.PartPub) *Partit
 	p := &Partition{
 		config: c, id: id, identity: identity,
 		records: pub.Records(), objects: pub.Objects(), index: pub.Index(),
-		roles: map[Role]*sync.Mutex{RolePartitionSO: {}, RoleCryptoOfficer: {}},
-		cache: cache{entries: make(map[cryptoki.ObjectHandle]*resident)},
+		roles:   map[Role]*sync.Mutex{RolePartitionSO: {}, RoleCryptoOfficer: {}},
+		cache:   cache{entries: make(map[cryptoki.ObjectHandle]*resident)},
+		members: make(map[*Member]struct{}),
 	}
 	// Half of the epoch's bits are the start of the server: a permit from before it is
 	// older than any of this one.

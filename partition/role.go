@@ -55,34 +55,56 @@ func roleOf(u cryptoki.UserType) (Role, error) {
 	return RoleNone, cryptoki.Errorf(cryptoki.CKR_USER_TYPE_INVALID, "user type %#x", uint64(u))
 }
 
-// Login is C_Login. The PIN remains the caller's. Errors in the order of
+// Login is C_Login. The PIN remains the caller's, and so does the ticket that comes
+// back, which is empty where there is none. Errors in the order of
 // docs/check-order.md.
-func (s *Session) Login(user cryptoki.UserType, pin secret.Bytes) error {
+func (s *Session) Login(user cryptoki.UserType, pin secret.Bytes) (ticket secret.Bytes, err error) {
 	if user == cryptoki.CKU_CONTEXT_SPECIFIC {
-		return s.contextLogin(pin)
+		return ticket, s.contextLogin(pin)
 	}
 	role, err := roleOf(user)
 	if err != nil {
-		return err
+		return ticket, err
 	}
 	p, m := s.partition, s.member
 	if err := m.mayBecome(role); err != nil {
-		return err
+		return ticket, err
 	}
 	attempt := p.roles[role]
 	attempt.Lock()
 	defer attempt.Unlock()
-	kek, _, err := p.authenticate(role, pin)
+	// Another thread of the application may have logged in while this one waited.
+	if err := m.mayBecome(role); err != nil {
+		return ticket, err
+	}
+	kek, wrap, err := p.authenticate(role, pin)
 	if err != nil {
-		return err
+		return ticket, err
 	}
 	defer kek.Wipe()
+	ticket, wanted := p.newTicket(role)
+	err = p.forgive(role, func(w keystore.Writer) error {
+		if !wanted {
+			return nil
+		}
+		return p.issue(w, m, role, wrap.Epoch, kek, ticket)
+	})
+	if err != nil {
+		return secret.Bytes{}, err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// Another thread of the application may have logged in while the PIN was checked.
+	// Or as another role, which has a lock of its own.
 	if err := m.mayBecome(role); err != nil {
-		return err
+		return secret.Bytes{}, err
 	}
+	p.enter(m, role, kek)
+	m.ticketed = wanted
+	return ticket, nil
+}
+
+// enter makes the member logged in. p.mu is held.
+func (p *Partition) enter(m *Member, role Role, kek *seal.PartKEK) {
 	if role.usesPrivate() {
 		if p.users++; p.users == 1 {
 			p.private.Store(kek.Values())
@@ -91,7 +113,6 @@ func (s *Session) Login(user cryptoki.UserType, pin secret.Bytes) error {
 	m.role.Store(uint32(role))
 	m.logins.Add(1)
 	m.epoch.Add(1)
-	return nil
 }
 
 // mayBecome checks what a login meets in the application's other sessions. Errors:
@@ -144,29 +165,33 @@ func (s *Session) contextLogin(pin secret.Bytes) error {
 		return err
 	}
 	kek.Wipe()
+	if err := s.partition.forgive(role, nil); err != nil {
+		return err
+	}
 	waiting.contextLogin = false
 	return nil
 }
 
-// Logout is C_Logout. Error: CKR_USER_NOT_LOGGED_IN.
+// Logout is C_Logout. The login's ticket is void before it returns. Error:
+// CKR_USER_NOT_LOGGED_IN.
 func (s *Session) Logout() error {
-	if !s.member.logout() {
+	if s.member.Role() == RoleNone {
 		return cryptoki.CKR_USER_NOT_LOGGED_IN
 	}
-	return nil
+	return s.member.logout()
 }
 
 // logout ends the login and all that depends on it: private session objects and,
 // with the last login to the partition, the key and the private objects in memory.
-// It tells whether there was a login.
-func (m *Member) logout() bool {
+func (m *Member) logout() error {
 	p := m.partition
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	role := m.Role()
+	role, ticketed := m.Role(), m.ticketed
 	if role == RoleNone {
-		return false
+		p.mu.Unlock()
+		return nil
 	}
+	m.ticketed = false
 	m.role.Store(uint32(RoleNone))
 	m.logins.Add(1)
 	m.epoch.Add(1)
@@ -181,7 +206,11 @@ func (m *Member) logout() bool {
 			p.cache.removePrivate()
 		}
 	}
-	return true
+	p.mu.Unlock()
+	if ticketed {
+		return p.revoke(m)
+	}
+	return nil
 }
 
 // SetPIN is C_SetPIN: it changes the PIN of the role that is logged in, or of the
@@ -213,6 +242,7 @@ func (s *Session) SetPIN(old, pin secret.Bytes) error {
 		return err
 	}
 	p.config.Verifier.Forget(uint64(p.id), role.user())
+	// The new credential forgives the tries, and makes tickets of the old one void.
 	return storeError(p.config.Store.Update(func(w keystore.Writer) error {
 		return p.putCredential(w, role, changed)
 	}))

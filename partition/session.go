@@ -2,6 +2,7 @@ package partition
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/mech"
@@ -19,6 +20,7 @@ type Session struct {
 	member    *Member
 	readWrite bool
 	closed    func()
+	over      atomic.Bool
 
 	mu sync.Mutex
 	// operations has one place for each function, so that an application may digest
@@ -54,6 +56,18 @@ func (p *Partition) Open(m *Member, handle cryptoki.SessionHandle, slot cryptoki
 	return s, nil
 }
 
+// Reopen opens a session of an earlier server again, under its handle, for an
+// application that resumes; a session that is open already stays as it is.
+func (p *Partition) Reopen(m *Member, handle cryptoki.SessionHandle, slot cryptoki.SlotID, readWrite bool, closed func()) (*Session, error) {
+	m.mu.Lock()
+	s := m.sessions[handle]
+	m.mu.Unlock()
+	if s != nil {
+		return s, nil
+	}
+	return p.Open(m, handle, slot, readWrite, closed)
+}
+
 // Close ends the session: its operations, its objects and, if it was the
 // application's last on this partition, the login (section 5.6.2).
 func (s *Session) Close() {
@@ -71,6 +85,7 @@ func (s *Session) Close() {
 	m.dropLocked(func(o *sessionObject) bool { return o.session == s.Handle })
 	last := len(m.sessions) == 0
 	m.mu.Unlock()
+	s.over.Store(true)
 	s.closed()
 
 	s.mu.Lock()
@@ -79,9 +94,14 @@ func (s *Session) Close() {
 	}
 	s.mu.Unlock()
 	if last {
-		m.logout()
+		// A ticket that could not be removed belongs to a store that has failed, and the
+		// server ends with that.
+		_ = m.logout()
 	}
 }
+
+// Closed tells whether the session has been closed.
+func (s *Session) Closed() bool { return s.over.Load() }
 
 // Info is C_GetSessionInfo.
 func (s *Session) Info() (state cryptoki.SessionState, flags cryptoki.Flags) {

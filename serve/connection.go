@@ -72,7 +72,11 @@ func (c *connection) serve(header wire.Header, body []byte) error {
 	c.serial.Add(1)
 	reply, m := c.execute(header, body)
 	c.serial.Add(1)
-	if err := c.write(reply, m); err != nil {
+	err := c.write(reply, m)
+	if login, ok := m.(*wire.LoginReply); ok {
+		login.Ticket.Wipe()
+	}
+	if err != nil {
 		return fmt.Errorf("writing the reply of %v: %w", header.Call, err)
 	}
 	// A Hello that was refused leaves nobody to talk to.

@@ -52,6 +52,7 @@ func (s *Server) Serve(ctx context.Context, l *net.UnixListener) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.tick(ctx, stop) })
 	context.AfterFunc(ctx, func() {
+		s.config.HSM.Shutdown()
 		l.Close()
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -88,11 +89,15 @@ func (s *Server) Serve(ctx context.Context, l *net.UnixListener) error {
 
 var errIdle = errors.New("no application was there for the idle time")
 
+// tendInterval is how often the HSM tends to its tickets.
+const tendInterval = time.Hour
+
 // tick does what goes by the clock: working frames, and the end of an idle
 // server. One ticker serves all connections, so that a call pays nothing for it.
 func (s *Server) tick(ctx context.Context, stop context.CancelCauseFunc) {
 	ticker := time.NewTicker(workingInterval)
 	defer ticker.Stop()
+	tended := time.Now()
 	for {
 		var now time.Time
 		select {
@@ -102,6 +107,13 @@ func (s *Server) tick(ctx context.Context, stop context.CancelCauseFunc) {
 			stop(nil)
 			return
 		case now = <-ticker.C:
+		}
+		if now.Sub(tended) >= tendInterval {
+			tended = now
+			// A store that failed ends the server by way of the next call that needs it.
+			if err := s.config.HSM.Tend(); err != nil {
+				s.log.Error("tending the HSM", "cause", err)
+			}
 		}
 		s.mu.Lock()
 		idle := len(s.conns) == 0 && s.config.IdleExit > 0 && time.Since(s.busy) >= s.config.IdleExit

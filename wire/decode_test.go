@@ -127,7 +127,7 @@ func TestParseAliases(t *testing.T) {
 	if &m.Data[0] != &body[5] {
 		t.Error("data is a copy")
 	}
-	_ = append(m.Data, "over"...)
+	_ = append(m.Data, "written over"...)
 	if string(m.Signature) != "signature" {
 		t.Error("appending to a field changes the next one")
 	}

@@ -191,6 +191,18 @@ func TestReaderWipes(t *testing.T) {
 		t.Errorf("%v, and a PIN is left", err)
 	}
 
+	stream = frame(t, CallSeedRandom, make([]byte, 3000))
+	stream = append(stream, frame(t, CallLogin, append(login, make([]byte, 2000)...))...)
+	r = NewReader(bytes.NewReader(stream), KindRequest)
+	for range 2 {
+		if _, _, err := r.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := bytes.Count(r.buffer, pin); got != 1 {
+		t.Errorf("%d PINs after the only one was moved", got)
+	}
+
 	r = NewReader(bytes.NewReader(frame(t, CallLogin, append(login, make([]byte, 2*smallBuffer)...))), KindRequest)
 	first = r.buffer
 	if _, _, err := r.Next(); err != nil || bytes.Contains(first, pin) {

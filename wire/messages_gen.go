@@ -530,16 +530,20 @@ func (m *LoginRequest) Parse(b []byte) error {
 }
 
 // LoginReply is the body of the reply of Login.
-type LoginReply struct{}
+type LoginReply struct {
+	Ticket Secret
+}
 
 // AppendTo implements Message.
 func (m *LoginReply) AppendTo(b []byte) []byte {
+	b = appendSecret(b, m.Ticket)
 	return b
 }
 
 // Parse implements Message.
 func (m *LoginReply) Parse(b []byte) error {
 	d := decoder{rest: b}
+	m.Ticket = d.secret("ticket")
 	return d.end(CallLogin, "reply")
 }
 
@@ -604,6 +608,54 @@ func (m *SetPINReply) AppendTo(b []byte) []byte {
 func (m *SetPINReply) Parse(b []byte) error {
 	d := decoder{rest: b}
 	return d.end(CallSetPIN, "reply")
+}
+
+// ResumeRequest is the body of the request of Resume.
+type ResumeRequest struct {
+	Slot     uint64
+	Ticket   Secret
+	Sessions []uint64
+	Flags    []uint64
+}
+
+// AppendTo implements Message.
+func (m *ResumeRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Slot)
+	b = appendSecret(b, m.Ticket)
+	b = appendU64s(b, m.Sessions)
+	b = appendU64s(b, m.Flags)
+	return b
+}
+
+// Parse implements Message.
+func (m *ResumeRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Slot = d.u64("slot")
+	m.Ticket = d.secret("ticket")
+	m.Sessions = d.u64s(m.Sessions, "sessions")
+	m.Flags = d.u64s(m.Flags, "flags")
+	return d.end(CallResume, "request")
+}
+
+// ResumeReply is the body of the reply of Resume.
+type ResumeReply struct {
+	Opened   []uint64
+	LoggedIn bool
+}
+
+// AppendTo implements Message.
+func (m *ResumeReply) AppendTo(b []byte) []byte {
+	b = appendU64s(b, m.Opened)
+	b = appendBool(b, m.LoggedIn)
+	return b
+}
+
+// Parse implements Message.
+func (m *ResumeReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Opened = d.u64s(m.Opened, "opened")
+	m.LoggedIn = d.bool("loggedIn")
+	return d.end(CallResume, "reply")
 }
 
 // CreateObjectRequest is the body of the request of CreateObject.

@@ -86,6 +86,19 @@ static bool get_session_info(struct tl_view *v) {
            is_u64(m.device_error, 3);
 }
 
+static bool get_login(struct tl_view *v) {
+    struct tl_login_reply m;
+    return tl_get_login(v, &m) &&
+           is_secret(m.ticket, 0);
+}
+
+static bool get_resume(struct tl_view *v) {
+    struct tl_resume_reply m;
+    return tl_get_resume(v, &m) &&
+           is_u64s(m.opened, 0) &&
+           is_bool(m.logged_in, 1);
+}
+
 static bool get_create_object(struct tl_view *v) {
     struct tl_create_object_reply m;
     return tl_get_create_object(v, &m) &&
@@ -214,6 +227,8 @@ static const struct get_sample get_samples[] = {
     {"MechanismInfo", get_mechanism_info},
     {"OpenSession", get_open_session},
     {"SessionInfo", get_session_info},
+    {"Login", get_login},
+    {"Resume", get_resume},
     {"CreateObject", get_create_object},
     {"CopyObject", get_copy_object},
     {"ObjectSize", get_object_size},

@@ -84,6 +84,16 @@ static void put_set_pin(struct tl_buffer *b) {
     tl_put_set_pin(b, &m);
 }
 
+static void put_resume(struct tl_buffer *b) {
+    struct tl_resume_request m = {
+        .slot = sample_u64(0),
+        .ticket = sample_secret(1),
+        .sessions = sample_u64s(2),
+        .flags = sample_u64s(3),
+    };
+    tl_put_resume(b, &m);
+}
+
 static void put_create_object(struct tl_buffer *b) {
     struct tl_create_object_request m = {
         .token = sample_id(0),
@@ -247,6 +257,7 @@ static const struct put_sample put_samples[] = {
     {"CloseAllSessions", put_close_all_sessions},
     {"Login", put_login},
     {"SetPIN", put_set_pin},
+    {"Resume", put_resume},
     {"CreateObject", put_create_object},
     {"CopyObject", put_copy_object},
     {"DestroyObject", put_destroy_object},

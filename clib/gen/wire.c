@@ -125,9 +125,27 @@ void tl_put_login(struct tl_buffer *b, const struct tl_login_request *m) {
     tl_put_bytes(b, m->pin);
 }
 
+bool tl_get_login(struct tl_view *v, struct tl_login_reply *m) {
+    m->ticket = tl_get_bytes(v);
+    return tl_view_end(v);
+}
+
 void tl_put_set_pin(struct tl_buffer *b, const struct tl_set_pin_request *m) {
     tl_put_bytes(b, m->old);
     tl_put_bytes(b, m->new);
+}
+
+void tl_put_resume(struct tl_buffer *b, const struct tl_resume_request *m) {
+    tl_put_u64(b, m->slot);
+    tl_put_bytes(b, m->ticket);
+    tl_put_u64s(b, m->sessions);
+    tl_put_u64s(b, m->flags);
+}
+
+bool tl_get_resume(struct tl_view *v, struct tl_resume_reply *m) {
+    m->opened = tl_get_u64s(v);
+    m->logged_in = tl_get_bool(v);
+    return tl_view_end(v);
 }
 
 void tl_put_create_object(struct tl_buffer *b, const struct tl_create_object_request *m) {

@@ -23,6 +23,7 @@ enum {
     TL_CALL_LOGIN = 14,
     TL_CALL_LOGOUT = 15,
     TL_CALL_SET_PIN = 16,
+    TL_CALL_RESUME = 17,
     TL_CALL_CREATE_OBJECT = 20,
     TL_CALL_COPY_OBJECT = 21,
     TL_CALL_DESTROY_OBJECT = 22,
@@ -184,7 +185,12 @@ struct tl_login_request {
     struct tl_bytes pin;
 };
 
+struct tl_login_reply {
+    struct tl_bytes ticket;
+};
+
 void tl_put_login(struct tl_buffer *b, const struct tl_login_request *m);
+bool tl_get_login(struct tl_view *v, struct tl_login_reply *m);
 
 struct tl_set_pin_request {
     struct tl_bytes old;
@@ -192,6 +198,21 @@ struct tl_set_pin_request {
 };
 
 void tl_put_set_pin(struct tl_buffer *b, const struct tl_set_pin_request *m);
+
+struct tl_resume_request {
+    uint64_t slot;
+    struct tl_bytes ticket;
+    struct tl_ulongs sessions;
+    struct tl_ulongs flags;
+};
+
+struct tl_resume_reply {
+    struct tl_u64s opened;
+    bool logged_in;
+};
+
+void tl_put_resume(struct tl_buffer *b, const struct tl_resume_request *m);
+bool tl_get_resume(struct tl_view *v, struct tl_resume_reply *m);
 
 struct tl_create_object_request {
     struct tl_id token;

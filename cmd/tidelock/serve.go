@@ -65,7 +65,7 @@ func runServer(ctx context.Context, h home.Home, idleExit time.Duration, ready i
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	opened, err := h.Open(log, "tidelock "+version)
+	opened, err := h.Open(config, log, "tidelock "+version)
 	if err != nil {
 		return err
 	}
