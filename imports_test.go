@@ -38,15 +38,16 @@ var allowed = []row{
 	{"keystore/memstore", "an engine", []string{"keystore"}},
 	{"keystore/boltstore", "an engine", []string{"keystore"}},
 	{"keystore/storetest", "the contract's suite", []string{"keystore"}},
+	{"audit", "records of the store, under a key of the HSM", []string{"cryptoki", "keystore", "seal", "internal/secret"}},
 
 	// 3: a partition
 	{"partition", "roles, sessions, objects, operations", []string{
-		"cryptoki", "firmware", "mech", "object", "seal", "keystore", "internal/secret",
+		"cryptoki", "firmware", "mech", "object", "seal", "keystore", "audit", "internal/secret",
 	}},
 
 	// 4: the appliance core, and the other side of the wire; they never meet
 	{"hsm", "one dispatcher", []string{
-		"cryptoki", "firmware", "wire", "mech", "object", "seal", "keystore", "partition", "internal/secret",
+		"cryptoki", "firmware", "wire", "mech", "object", "seal", "keystore", "partition", "audit", "internal/secret",
 	}},
 	{"client", "what commands speak through", []string{"cryptoki", "wire"}},
 
@@ -55,7 +56,7 @@ var allowed = []row{
 	{"home", "files of an HSM", []string{"hsm", "seal", "keystore", "keystore/boltstore", "internal/secret"}},
 
 	// 6: the program
-	{"cmd/tidelock", "wiring and commands", []string{"client", "cryptoki", "firmware", "home", "serve", "wire"}},
+	{"cmd/tidelock", "wiring and commands", []string{"audit", "client", "cryptoki", "firmware", "home", "serve", "wire"}},
 
 	// whole-system suites
 	{"test/bench", "load", []string{"test/token"}},

@@ -32,10 +32,13 @@ const (
 	// TableCounter holds what changes often and is small: login tries, usage counts,
 	// numbers given out.
 	TableCounter
+	// TableAudit holds the entries of the audit log, which are authenticated and not
+	// secret.
+	TableAudit
 )
 
 // Tables lists every table.
-var Tables = [...]Table{TableHSM, TablePartition, TableObject, TableIndex, TableCounter}
+var Tables = [...]Table{TableHSM, TablePartition, TableObject, TableIndex, TableCounter, TableAudit}
 
 // String is the table's name.
 func (t Table) String() string {
@@ -50,6 +53,8 @@ func (t Table) String() string {
 		return "index"
 	case TableCounter:
 		return "counter"
+	case TableAudit:
+		return "audit"
 	}
 	return fmt.Sprintf("Table(%d)", uint8(t))
 }
@@ -144,7 +149,7 @@ type Store interface {
 
 // CheckTable returns ErrTable for a table that does not exist.
 func CheckTable(t Table) error {
-	if t < TableHSM || t > TableCounter {
+	if t < TableHSM || t > TableAudit {
 		return fmt.Errorf("%w: %d", ErrTable, uint8(t))
 	}
 	return nil

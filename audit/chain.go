@@ -1,0 +1,104 @@
+package audit
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+
+	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/seal"
+)
+
+// Hash is a link of the chain, SHA-256.
+type Hash [sha256.Size]byte
+
+// String is the hash in hexadecimal.
+func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+// Position is a place in the log: the number of an entry, and the hash that stands
+// for it and all before it.
+type Position struct {
+	Sequence uint64
+	Hash     Hash
+}
+
+// Labels keep the hashes of one purpose apart from those of another.
+const (
+	labelOrigin = "tidelock audit log 1\x00"
+	labelEntry  = "tidelock audit entry 1\x00"
+)
+
+// origin is the hash that stands before the first entry. It binds the chain to the
+// HSM.
+func origin(serial string) Hash { return sha256.Sum256([]byte(labelOrigin + serial)) }
+
+// follow is the position of the entry behind p that has this record.
+func (p Position) follow(record []byte) Position {
+	b := make([]byte, 0, len(labelEntry)+len(p.Hash)+8+maxRecord)
+	b = append(append(b, labelEntry...), p.Hash[:]...)
+	b = binary.BigEndian.AppendUint64(b, p.Sequence+1)
+	return Position{p.Sequence + 1, sha256.Sum256(append(b, record...))}
+}
+
+// The keys of the HSM's records that are the log's.
+var (
+	keyHead       = []byte("audit head")
+	keySigningKey = []byte("audit signing key")
+)
+
+// entryKey is where the entry of a number is in TableAudit.
+func entryKey(sequence uint64) []byte { return binary.BigEndian.AppendUint64(nil, sequence) }
+
+// A stored position is: version 1, sequence (8, big-endian), hash, MAC. A stored
+// entry is: version 1, hash, MAC, record; its sequence is its key.
+const (
+	headVersion  = 1
+	entryVersion = 1
+	headSize     = 1 + 8 + sha256.Size + seal.MACSize
+	entryHeader  = 1 + sha256.Size + seal.MACSize
+)
+
+// macContext is what the MAC of an entry or of the head covers.
+func (p Position) macContext(kind string) seal.Context {
+	return seal.NewContext(kind).Uint64(p.Sequence).Bytes(p.Hash[:])
+}
+
+func (l *Log) encodeHead(p Position) []byte {
+	b := append(make([]byte, 0, headSize), headVersion)
+	b = binary.BigEndian.AppendUint64(b, p.Sequence)
+	b = append(b, p.Hash[:]...)
+	mac := l.mac.Sum(p.macContext("head"))
+	return append(b, mac[:]...)
+}
+
+func (l *Log) encodeEntry(p Position, record []byte) []byte {
+	b := append(make([]byte, 0, entryHeader+len(record)), entryVersion)
+	b = append(b, p.Hash[:]...)
+	mac := l.mac.Sum(p.macContext("entry"))
+	return append(append(b, mac[:]...), record...)
+}
+
+// head reads the position of the newest entry.
+func (l *Log) head(r keystore.Reader) (Position, error) {
+	b, err := r.Get(keystore.TableHSM, keyHead)
+	if err != nil {
+		return Position{}, err
+	}
+	if b == nil {
+		return Position{}, damaged("the head is missing")
+	}
+	if len(b) != headSize || b[0] != headVersion {
+		return Position{}, damaged("the head is malformed")
+	}
+	p := Position{Sequence: binary.BigEndian.Uint64(b[1:])}
+	copy(p.Hash[:], b[9:])
+	if !l.mac.Verify(p.macContext("head"), b[9+sha256.Size:]) {
+		return Position{}, damaged("the head was not written by this HSM")
+	}
+	return p, nil
+}
+
+func damaged(what string) error {
+	return cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "audit: %s", what)
+}
