@@ -12,6 +12,7 @@ import (
 func quickstartCommand() *cobra.Command {
 	var p home.Quickstart
 	var partitionVersion int
+	var kdf string
 	cmd := &cobra.Command{
 		Use:   "quickstart --home DIR --label LABEL --so-pin PIN --pin PIN",
 		Short: "Make an HSM with one partition for development, without questions",
@@ -30,18 +31,25 @@ itself.`,
 				return errors.New("quickstart needs --home DIR, a new directory for the HSM")
 			case p.Label == "" || p.SOPIN == "" || p.PIN == "":
 				return errors.New("quickstart needs --label, --so-pin and --pin")
+			case kdf != "default" && kdf != "test":
+				return fmt.Errorf("--kdf %s: the password hash is default or test", kdf)
 			case partitionVersion == 1:
 				return errors.New("--partition-version 1: this release makes V0 partitions only; V1 (Scalable Key Storage, Per-Key Authorization) is not part of it")
 			case partitionVersion != 0:
 				return fmt.Errorf("--partition-version %d: a partition is of version 0 or 1", partitionVersion)
 			}
+			p.Test = kdf == "test"
 			h, err := p.Make(dir)
 			if err != nil {
 				return err
 			}
+			mode := "development"
+			if p.Test {
+				mode = "test: its PINs are not protected"
+			}
 			return printFields(cmd, []field{
 				{"HSM", "home", h.Dir},
-				{"Mode", "mode", "development"},
+				{"Mode", "mode", mode},
 				{"Partition", "partition", p.Label},
 				{"Slot", "slot", 0},
 				{"Use it with", "environment", home.Env + "=" + h.Dir},
@@ -52,6 +60,7 @@ itself.`,
 	f.StringVar(&p.Label, "label", "", "label of the partition, 1 to 32 characters")
 	f.StringVar(&p.SOPIN, "so-pin", "", "PIN of the HSM SO and the Partition SO, 4 to 255 characters")
 	f.StringVar(&p.PIN, "pin", "", "PIN of the Crypto Officer, 4 to 255 characters")
+	f.StringVar(&kdf, "kdf", "default", "password hash: default, or test, which costs nothing and marks the HSM as a test HSM")
 	f.IntVar(&partitionVersion, "partition-version", 0, "version of the partition")
 	return cmd
 }
