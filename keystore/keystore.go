@@ -149,7 +149,7 @@ type Store interface {
 
 // CheckTable returns ErrTable for a table that does not exist.
 func CheckTable(t Table) error {
-	if t < TableHSM || t > TableAudit {
+	if t < TableHSM || int(t) > len(Tables) {
 		return fmt.Errorf("%w: %d", ErrTable, uint8(t))
 	}
 	return nil

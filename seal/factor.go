@@ -4,6 +4,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/subtle"
+	"slices"
 
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/internal/secret"
@@ -131,7 +132,7 @@ const (
 // sealCommitted seals key under a key from factors.
 func sealCommitted(under, key DerivationKey, c Context) []byte {
 	commitment := under.derive("commitment", c)
-	return append(commitment.Expose(), key.seal(under.Key(c), c)...)
+	return slices.Concat(commitment.Expose(), key.seal(under.Key(c), c))
 }
 
 // openCommitted opens what sealCommitted sealed, or returns ErrWrongSecret.

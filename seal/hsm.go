@@ -88,12 +88,12 @@ func (h *HSMKey) Counters() *MAC { return h.MAC(NewContext("counters")) }
 // Audit authenticates the audit log.
 func (h *HSMKey) Audit() *MAC { return h.MAC(NewContext("audit")) }
 
-// Ticket seals one ticket's copy of PartKEK. The secret is what the client holds:
-// without it the HSM does not have the key.
-func (h *HSMKey) Ticket(secret secret.Bytes) *Key {
+// Ticket seals one ticket's copy of PartKEK. The ticket is what the client holds:
+// without it the HSM does not have the key. It remains the caller's.
+func (h *HSMKey) Ticket(ticket secret.Bytes) *Key {
 	mac := h.MAC(NewContext("tickets"))
 	defer mac.Wipe()
-	return mac.key(NewContext("ticket").Bytes(secret.Expose()))
+	return mac.key(NewContext("ticket").Bytes(ticket.Expose()))
 }
 
 func partPubContext(partition uint64) Context { return NewContext("PartPub").Uint64(partition) }

@@ -86,7 +86,7 @@ func TestCostBounds(t *testing.T) {
 }
 
 func TestSaltsDiffer(t *testing.T) {
-	if newKDF(TestCost).Salt == newKDF(TestCost).Salt {
+	if a, b := newKDF(TestCost), newKDF(TestCost); a.Salt == b.Salt {
 		t.Error("two credentials have one salt")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -213,6 +214,62 @@ func TestGroup(t *testing.T) {
 	}
 	if n := transaction(t, s) - before; n != 1 {
 		t.Error("an update that wrote nothing was flushed")
+	}
+}
+
+// A failing update's writes are undone though its group is committed.
+func TestUndo(t *testing.T) {
+	s := create(t)
+	put := func(key, value string) func(keystore.Writer) error {
+		return func(w keystore.Writer) error { return w.Put(keystore.TableHSM, []byte(key), []byte(value)) }
+	}
+	for _, key := range []string{"changed", "deleted", "empty"} {
+		value := "old"
+		if key == "empty" {
+			value = ""
+		}
+		if err := s.Update(put(key, value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failure := errors.New("failure")
+	s.mu.Lock()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := s.Update(put("other", "new")); err != nil {
+			t.Error(err)
+		}
+	})
+	wg.Go(func() {
+		// Each record twice, so that undoing in the wrong order shows.
+		err := s.Update(func(w keystore.Writer) error {
+			return errors.Join(
+				put("changed", "new")(w), put("changed", "newer")(w),
+				w.Delete(keystore.TableHSM, []byte("deleted")), put("deleted", "new")(w),
+				put("empty", "new")(w), w.Delete(keystore.TableHSM, []byte("empty")),
+				put("added", "new")(w), put("added", "newer")(w),
+				failure)
+		})
+		if !errors.Is(err, failure) {
+			t.Error(err)
+		}
+	})
+	for s.waiting.Load() != 2 {
+		runtime.Gosched()
+	}
+	s.mu.Unlock()
+	wg.Wait()
+	got := map[string]string{}
+	if err := s.View(func(r keystore.Reader) error {
+		return r.Scan(keystore.TableHSM, nil, nil, func(key, value []byte) (bool, error) {
+			got[string(key)] = string(value)
+			return true, nil
+		})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]string{"changed": "old", "deleted": "old", "empty": "", "other": "new"}; !maps.Equal(got, want) {
+		t.Errorf("the store has %v, not %v", got, want)
 	}
 }
 

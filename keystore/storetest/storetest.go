@@ -193,6 +193,7 @@ func testLimits(t *testing.T, open Open) {
 	update(t, s, func(w keystore.Writer) error { return w.Put(keystore.TableObject, longKey, longValue) })
 	want(t, s, keystore.TableObject, string(longKey), string(longValue))
 
+	behind := keystore.Table(len(keystore.Tables) + 1)
 	scan := func(w keystore.Writer, table keystore.Table) error {
 		return w.Scan(table, nil, nil, func(_, _ []byte) (bool, error) { return true, nil })
 	}
@@ -207,11 +208,11 @@ func testLimits(t *testing.T, open Open) {
 		{"put, no key", func(w keystore.Writer) error { return w.Put(keystore.TableHSM, []byte{}, nil) }, keystore.ErrKeySize},
 		{"put, long key", func(w keystore.Writer) error { return w.Put(keystore.TableHSM, append(longKey, 1), nil) }, keystore.ErrKeySize},
 		{"put, long value", func(w keystore.Writer) error { return w.Put(keystore.TableHSM, longKey, append(longValue, 1)) }, keystore.ErrValueSize},
-		{"put, table 7", func(w keystore.Writer) error { return w.Put(keystore.TableAudit+1, longKey, nil) }, keystore.ErrTable},
+		{"put, table behind the last", func(w keystore.Writer) error { return w.Put(behind, longKey, nil) }, keystore.ErrTable},
 		{"delete, no key", func(w keystore.Writer) error { return w.Delete(keystore.TableHSM, nil) }, keystore.ErrKeySize},
 		{"delete, table 255", func(w keystore.Writer) error { return w.Delete(255, longKey) }, keystore.ErrTable},
 		{"scan, table 0", func(w keystore.Writer) error { return scan(w, 0) }, keystore.ErrTable},
-		{"scan, table 7", func(w keystore.Writer) error { return scan(w, keystore.TableAudit+1) }, keystore.ErrTable},
+		{"scan, table behind the last", func(w keystore.Writer) error { return scan(w, behind) }, keystore.ErrTable},
 	} {
 		if err := s.Update(c.fn); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, not %v", c.name, err, c.want)
