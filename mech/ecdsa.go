@@ -31,9 +31,6 @@ func ecdsaOf(t cryptoki.MechanismType, h crypto.Hash) Mechanism {
 		MultiPart: h != 0,
 		Approved:  true,
 	}, func(f Function, p *cryptoki.Mechanism, key *ecKey) (Operation, error) {
-		if f == Sign && key.private == nil {
-			return nil, errNeedsPrivate
-		}
 		if err := p.None(); err != nil {
 			return nil, err
 		}

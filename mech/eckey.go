@@ -155,6 +155,8 @@ func (k *ecKey) Type() cryptoki.KeyType { return cryptoki.CKK_EC }
 // Size is that of the curve in bits.
 func (k *ecKey) Size() uint64 { return uint64(k.public.Params().BitSize) }
 
+func (k *ecKey) hasPrivate() bool { return k.private != nil }
+
 // parseECPublic reads CKA_EC_PARAMS and CKA_EC_POINT; the point must be on the curve.
 func parseECPublic(a attributes) (*ecKey, error) {
 	c, err := a.curve()

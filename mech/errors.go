@@ -2,11 +2,9 @@ package mech
 
 import "tidelock.dev/tidelock/cryptoki"
 
-// The errors that more than one family answers. They are values, so that refusing
-// costs an attacker more than us.
+// The errors that more than one family answers.
 var (
 	errOnePart      = cryptoki.Errorf(cryptoki.CKR_FUNCTION_NOT_SUPPORTED, "the mechanism works in one part only")
-	errNeedsPrivate = cryptoki.Errorf(cryptoki.CKR_KEY_TYPE_INCONSISTENT, "the function needs a private key")
 	errVerification = cryptoki.Errorf(cryptoki.CKR_SIGNATURE_INVALID, "the signature does not belong to this data and key")
 	errDecryption   = cryptoki.Errorf(cryptoki.CKR_ENCRYPTED_DATA_INVALID, "the data was not encrypted with this key and parameter, or was changed")
 )

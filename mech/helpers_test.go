@@ -2,6 +2,7 @@ package mech
 
 import (
 	"encoding/hex"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,20 @@ func getter(t cryptoki.Template) func(cryptoki.AttributeType) []byte {
 		v, _ := t.Find(typ)
 		return v
 	}
+}
+
+// with returns the template with one attribute set, or removed where v is nil.
+func with(template cryptoki.Template, t cryptoki.AttributeType, v []byte) cryptoki.Template {
+	changed := slices.DeleteFunc(slices.Clone(template), func(a cryptoki.Attribute) bool { return a.Type == t })
+	if v == nil {
+		return changed
+	}
+	return append(changed, attribute(t, v))
+}
+
+func value(template cryptoki.Template, t cryptoki.AttributeType) []byte {
+	v, _ := template.Find(t)
+	return v
 }
 
 func mustParse(t testing.TB, class cryptoki.ObjectClass, typ cryptoki.KeyType, template cryptoki.Template) Key {

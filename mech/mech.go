@@ -2,6 +2,10 @@
 // registry, in which a mechanism is one entry. It knows attribute values in and
 // out and an opaque Key; it knows no object, session or policy.
 //
+// The primitives are those of Go's FIPS 140-3 module. They work with
+// GODEBUG=fips140=on, not with fips140=only: that one also refuses what PKCS#11
+// callers may ask for, such as AES-GCM with an IV of their own.
+//
 // It may import cryptoki, internal/secret and cryptographic libraries.
 package mech
 

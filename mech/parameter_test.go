@@ -80,6 +80,12 @@ func TestParameters(t *testing.T) {
 		if entry.Shape == cryptoki.ShapeNone {
 			cases = append(cases, parameterCase{u.name + " with bytes", cryptoki.NewBytes(u.mechanism.Type, []byte{1}), bad})
 		}
+		surplus := u.mechanism
+		surplus.Data = append([]byte{0}, surplus.Data...)
+		cases = append(cases, parameterCase{u.name + " with a byte more", surplus, bad})
+		surplus = u.mechanism
+		surplus.Fields = append([]uint64{0}, surplus.Fields...)
+		cases = append(cases, parameterCase{u.name + " with a field more", surplus, bad})
 		if len(u.mechanism.Data) > 0 {
 			short := u.mechanism
 			short.Data = short.Data[1:]

@@ -11,7 +11,7 @@ import (
 var registry = index(
 	digests, hmacs, genericSecrets,
 	rsaKeyPairs, rsaPKCS1, rsaPSS, rsaOAEP,
-	ecKeyPairs, ecdsaMechanisms, eddsaMechanisms,
+	ecKeyPairs, ecdsaMechanisms, edwardsKeyPairs, eddsaMechanisms,
 	aesKeys, aesGCM, aesCBC,
 )
 
@@ -53,6 +53,9 @@ func keyed[K Key](m Mechanism, begin func(f Function, p *cryptoki.Mechanism, key
 		if !ok || !slices.Contains(m.KeyTypes, key.Type()) {
 			return nil, cryptoki.Errorf(cryptoki.CKR_KEY_TYPE_INCONSISTENT, "%v does not work with this type of key", m.Type)
 		}
+		if h, ok := key.(halved); ok && !h.hasPrivate() && (f == Sign || f == Decrypt) {
+			return nil, cryptoki.Errorf(cryptoki.CKR_KEY_TYPE_INCONSISTENT, "%v needs a private key", m.Type)
+		}
 		if size := key.Size(); size < m.MinKey || size > m.MaxKey {
 			return nil, cryptoki.Errorf(cryptoki.CKR_KEY_SIZE_RANGE, "key size %d is not within %d to %d", size, m.MinKey, m.MaxKey)
 		}
@@ -60,6 +63,10 @@ func keyed[K Key](m Mechanism, begin func(f Function, p *cryptoki.Mechanism, key
 	}
 	return m
 }
+
+// halved is a key of a pair. A private one has both halves: the public one costs
+// nothing to keep, and so it can also verify and encrypt.
+type halved interface{ hasPrivate() bool }
 
 // offers checks that the mechanism has function f.
 func (m *Mechanism) offers(f Function) error {

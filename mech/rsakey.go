@@ -87,14 +87,7 @@ func (k *rsaKey) Type() cryptoki.KeyType { return cryptoki.CKK_RSA }
 // Size is the length of the modulus in bits.
 func (k *rsaKey) Size() uint64 { return uint64(k.public.N.BitLen()) }
 
-// half checks that the key has the half that f needs. A private key has both: the
-// public one costs nothing to keep.
-func (k *rsaKey) half(f Function) error {
-	if k.private == nil && (f == Sign || f == Decrypt) {
-		return errNeedsPrivate
-	}
-	return nil
-}
+func (k *rsaKey) hasPrivate() bool { return k.private != nil }
 
 // privateOperation is the one place where a private RSA key works. opts chooses
 // the padding: a crypto.Hash for PKCS #1 v1.5 (0 for a DigestInfo made by the

@@ -24,9 +24,6 @@ var rsaOAEP = []Mechanism{
 }
 
 func startOAEP(f Function, p *cryptoki.Mechanism, key *rsaKey) (Operation, error) {
-	if err := key.half(f); err != nil {
-		return nil, err
-	}
 	params, err := p.OAEP()
 	if err != nil {
 		return nil, err

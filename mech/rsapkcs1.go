@@ -8,9 +8,9 @@ import (
 )
 
 // rsaPKCS1 are the RSASSA-PKCS1-v1_5 signatures (RFC 8017, 8.2; PKCS#11 3.2, 6.1).
-// CKM_RSA_PKCS signs a DigestInfo that the caller has made, and so is
-// not approved: the module does not see the hash. Its encryption is not offered:
-// the padding cannot be removed without being an oracle.
+// CKM_RSA_PKCS signs a DigestInfo that the caller has made, and so is not approved:
+// the module does not see the hash. Its encryption is not offered: the padding
+// cannot be removed without being an oracle.
 var rsaPKCS1 = []Mechanism{
 	pkcs1Of(cryptoki.CKM_RSA_PKCS, 0),
 	pkcs1Of(cryptoki.CKM_SHA224_RSA_PKCS, crypto.SHA224),
@@ -30,9 +30,6 @@ func pkcs1Of(t cryptoki.MechanismType, h crypto.Hash) Mechanism {
 		MultiPart: h != 0,
 		Approved:  h != 0,
 	}, func(f Function, p *cryptoki.Mechanism, key *rsaKey) (Operation, error) {
-		if err := key.half(f); err != nil {
-			return nil, err
-		}
 		if err := p.None(); err != nil {
 			return nil, err
 		}

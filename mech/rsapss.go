@@ -29,9 +29,6 @@ func pssOf(t cryptoki.MechanismType, h crypto.Hash) Mechanism {
 		MultiPart: h != 0,
 		Approved:  true,
 	}, func(f Function, p *cryptoki.Mechanism, key *rsaKey) (Operation, error) {
-		if err := key.half(f); err != nil {
-			return nil, err
-		}
 		s := &pss{key: key}
 		if err := s.parameter(p, h); err != nil {
 			return nil, err
