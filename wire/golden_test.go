@@ -19,7 +19,7 @@ const goldenFile = "testdata/golden.txt"
 
 const goldenHead = `# Messages as both codecs must write them: call, direction, sample, and the body in hexadecimal ("-" for an
 # empty one). The samples are in samples_test.go and in clib/test/codec_test.c. Go writes this file (go test ./wire
-# -update), C must agree; a line may only change together with the protocol's version.
+# -update), C must agree. A line of a released protocol may only change together with the protocol's version.
 `
 
 type golden struct {

@@ -23,11 +23,8 @@ func (s Secret) GoString() string { return redactedSecret }
 // Format writes a fixed text, whatever the verb.
 func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, redactedSecret) }
 
-// MarshalText gives encoders a fixed text.
+// MarshalText gives encoders, JSON's among them, a fixed text.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(redactedSecret), nil }
-
-// MarshalJSON gives encoders a fixed text.
-func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redactedSecret + `"`), nil }
 
 // ID is a random identifier. Whoever knows one may act as its owner, be it an
 // application or the maker of an object, so it never prints either.

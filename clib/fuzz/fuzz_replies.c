@@ -47,6 +47,7 @@ static bool is_bytes(struct tl_bytes v, int index) {
     return true;
 }
 
+static bool is_secret(struct tl_bytes v, int index) { return is_bytes(v, index); }
 static bool is_text(struct tl_bytes v, int index) { return is_bytes(v, index); }
 
 static bool is_u64s(struct tl_u64s v, int index) {

@@ -161,6 +161,8 @@ static bool is_bytes(struct tl_bytes v, unsigned index) {
     return same(v, sample_bytes(index));
 }
 
+static bool is_secret(struct tl_bytes v, unsigned index) { return is_bytes(v, index); }
+
 static bool is_text(struct tl_bytes v, unsigned index) {
     return same(v, sample_text(index));
 }
