@@ -139,7 +139,7 @@ func TestFaults(t *testing.T) {
 		var wg sync.WaitGroup
 		for caller := range callers {
 			wg.Go(func() {
-				for {
+				for range 100 {
 					n := acknowledged[caller] + 1
 					err := s.Update(func(w keystore.Writer) error { return writeTwins(w, caller, n) })
 					if err == nil {
@@ -151,11 +151,15 @@ func TestFaults(t *testing.T) {
 					}
 					return
 				}
+				t.Errorf("fault %d: no update failed", i)
 			})
 		}
 		wg.Wait()
 		wantFailed(t, s)
 		_ = s.Close()
+		if t.Failed() {
+			return
+		}
 
 		if s, err = Open(path); err != nil {
 			t.Fatalf("fault %d: %v", i, err)
