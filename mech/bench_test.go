@@ -83,3 +83,25 @@ func BenchmarkOperation(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkParseKey is what the first use of an object costs.
+func BenchmarkParseKey(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		class cryptoki.ObjectClass
+		typ   cryptoki.KeyType
+		pair  fixture
+	}{
+		{"RSA", cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_RSA, rsaPair()},
+		{"P-256", cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_EC, p256Pair()},
+		{"Ed25519", cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_EC_EDWARDS, edwardsPair()},
+		{"AES", cryptoki.CKO_SECRET_KEY, cryptoki.CKK_AES, aesSecret()},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				mustParse(b, c.class, c.typ, c.pair.private)
+			}
+		})
+	}
+}

@@ -63,7 +63,7 @@ type Mechanism struct {
 	// Approved says that the service can be an approved one of the FIPS 140-3 module
 	// below (IG 2.4.C). What a caller chooses may still take a single use out of it:
 	// an HMAC key below 112 bits, a GCM encryption under the caller's own IV (SP
-	// 800-38D, 8.2; IG C.H), an OAEP with SHA-1.
+	// 800-38D, 8.2; IG C.H), an OAEP with SHA-1, an Ed25519 with a context.
 	Approved bool
 
 	// Start begins an operation. The key is nil for a digest. It answers
