@@ -53,7 +53,7 @@ var allowed = []row{
 
 	// 5: I/O around the core
 	{"serve", "sockets to frames", []string{"cryptoki", "wire", "hsm"}},
-	{"home", "files of an HSM", []string{"hsm", "seal", "keystore", "keystore/boltstore", "internal/secret"}},
+	{"home", "files of an HSM", []string{"hsm", "audit", "seal", "keystore", "keystore/boltstore", "internal/secret"}},
 
 	// 6: the program
 	{"cmd/tidelock", "wiring and commands", []string{"audit", "client", "cryptoki", "firmware", "home", "serve", "wire"}},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/hsm"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
@@ -22,7 +23,9 @@ type Opened struct {
 }
 
 // Close closes the store. The HSM is not used any more.
-func (o *Opened) Close() error { return o.store.Close() }
+func (o *Opened) Close() error {
+	return errors.Join(o.HSM.Close(), o.store.Close())
+}
 
 // Open starts the home's HSM. The store's lock keeps a second server out.
 func (h Home) Open(c Config, log *slog.Logger, server string) (*Opened, error) {
@@ -121,7 +124,10 @@ func (q Quickstart) fill(h Home) error {
 	soPIN, pin := secret.Copy([]byte(q.SOPIN)), secret.Copy([]byte(q.PIN))
 	defer soPIN.Wipe()
 	defer pin.Wipe()
-	if err := hsm.CreateDevelopment(store, rootKey, hsm.Development{Label: q.Label, SOPIN: soPIN, PIN: pin, Mode: mode}); err != nil {
+	if err := hsm.CreateDevelopment(store, rootKey, hsm.Development{
+		Label: q.Label, SOPIN: soPIN, PIN: pin, Mode: mode,
+		By: audit.Actor{Source: audit.SourceLocal, UID: uint32(os.Getuid()), PID: int32(os.Getpid()), Program: "tidelock quickstart"},
+	}); err != nil {
 		return err
 	}
 	return writeNew(h.Development(), []byte("libtidelock.so may start this HSM's server by itself.\n"))

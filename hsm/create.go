@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 
+	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/internal/secret"
@@ -22,6 +23,8 @@ type Development struct {
 	SOPIN, PIN secret.Bytes
 	// Mode is ModeDevelopment or ModeTest.
 	Mode Mode
+	// By is who makes it, for the audit log.
+	By audit.Actor
 }
 
 // The PIN lengths of a development partition. The hardware's default minimum is 8;
@@ -52,6 +55,7 @@ func CreateDevelopment(store keystore.Store, rootKey secret.Bytes, d Development
 		Label: d.Label, Serial: newSerial(), MinPIN: developmentMinPIN, MaxPIN: developmentMaxPIN,
 	}
 	config := partitionConfig(store, key, d.Mode)
+	log := audit.New(audit.Config{Key: key, Serial: r.serial, Now: config.Now})
 	return store.Update(func(w keystore.Writer) error {
 		if err := w.Put(keystore.TableHSM, keyHSMKey, root.WrapHSMKey(key)); err != nil {
 			return err
@@ -68,8 +72,27 @@ func CreateDevelopment(store keystore.Store, rootKey secret.Bytes, d Development
 		if err := partition.CreateCryptoOfficer(w, config, first, d.PIN); err != nil {
 			return fmt.Errorf("the Crypto Officer: %w", err)
 		}
-		return nil
+		return recordCreation(w, log, d, first)
 	})
+}
+
+// recordCreation begins the audit log with the HSM itself and what it was made with.
+func recordCreation(w keystore.Writer, log *audit.Log, d Development, id partition.ID) error {
+	if err := log.Create(w, d.By); err != nil {
+		return err
+	}
+	officer := d.By
+	officer.Role = audit.RolePartitionSO
+	for _, r := range []audit.Record{
+		{Event: audit.EventHSMCreate, Actor: d.By, Detail: d.Mode.String()},
+		{Event: audit.EventPartitionCreate, Actor: d.By, Partition: uint32(id)},
+		{Event: audit.EventRoleCreate, Actor: officer, Partition: uint32(id), Detail: partition.RoleCryptoOfficer.String()},
+	} {
+		if err := log.Append(w, r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // putSecurityOfficer writes the HSM SO's credential. Like a Partition SO he has no

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/internal/secret"
@@ -35,6 +36,7 @@ type Config struct {
 // HSM is a running HSM. It is safe for concurrent use.
 type HSM struct {
 	store    keystore.Store
+	audit    *audit.Log
 	log      *slog.Logger
 	now      func() time.Time
 	server   string
@@ -107,10 +109,12 @@ func Open(c Config) (*HSM, error) {
 		return nil, err
 	}
 	h.level = h.record.level
-	if h.boot, err = nextBoot(c.Store); err != nil {
+	h.audit = audit.New(audit.Config{Key: key, Serial: h.record.serial, Now: c.Now})
+	if h.boot, err = h.begin(); err != nil {
 		return nil, err
 	}
 	config := partitionConfig(c.Store, key, h.record.mode)
+	config.Audit = h.audit
 	config.Boot, config.Now, config.TicketLife = h.boot, c.Now, c.TicketLife
 	for _, id := range h.record.partitions {
 		p, err := partition.Open(config, id)
@@ -156,10 +160,10 @@ func partitionConfig(store keystore.Store, key *seal.HSMKey, mode Mode) partitio
 	}
 }
 
-// nextBoot counts the starts of this HSM, durably: handles and epochs of an earlier
+// begin counts the starts of this HSM, durably: handles and epochs of an earlier
 // start must never look like ones of this.
-func nextBoot(s keystore.Store) (boot uint64, err error) {
-	err = s.Update(func(w keystore.Writer) error {
+func (h *HSM) begin() (boot uint64, err error) {
+	err = h.store.Update(func(w keystore.Writer) error {
 		b, err := w.Get(keystore.TableCounter, keyBoot)
 		if err != nil {
 			return err
@@ -168,9 +172,20 @@ func nextBoot(s keystore.Store) (boot uint64, err error) {
 		if len(b) == 8 {
 			boot = binary.BigEndian.Uint64(b) + 1
 		}
-		return w.Put(keystore.TableCounter, keyBoot, binary.BigEndian.AppendUint64(nil, boot))
+		if err := w.Put(keystore.TableCounter, keyBoot, binary.BigEndian.AppendUint64(nil, boot)); err != nil {
+			return err
+		}
+		return h.audit.Append(w, audit.Record{Event: audit.EventHSMStart, Detail: fmt.Sprintf("start %d", boot)})
 	})
 	return boot, err
+}
+
+// Close records that the HSM stops. It is not used afterwards; its store is the
+// caller's to close.
+func (h *HSM) Close() error {
+	return h.store.Update(func(w keystore.Writer) error {
+		return h.audit.Append(w, audit.Record{Event: audit.EventHSMStop})
+	})
 }
 
 // Failed returns nil while the HSM can serve.

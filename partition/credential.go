@@ -3,7 +3,9 @@ package partition
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 
+	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
@@ -102,7 +104,7 @@ func (t tries) begin() tries {
 //
 // Errors: CKR_USER_PIN_NOT_INITIALIZED, CKR_PIN_LEN_RANGE, CKR_PIN_LOCKED,
 // CKR_PIN_INCORRECT.
-func (p *Partition) authenticate(role Role, pin secret.Bytes) (*seal.PartKEK, *seal.Wrap, error) {
+func (p *Partition) authenticate(m *Member, role Role, pin secret.Bytes) (*seal.PartKEK, *seal.Wrap, error) {
 	var wrap *seal.Wrap
 	var count tries
 	err := p.config.Store.Update(func(w keystore.Writer) (err error) {
@@ -133,7 +135,7 @@ func (p *Partition) authenticate(role Role, pin secret.Bytes) (*seal.PartKEK, *s
 	}
 	kek, err := p.config.Stretcher.Open(wrap, uint64(p.id), pin)
 	if errors.Is(err, seal.ErrWrongSecret) {
-		return nil, nil, p.blame(role, count)
+		return nil, nil, p.blame(m, role, count)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -143,24 +145,32 @@ func (p *Partition) authenticate(role Role, pin secret.Bytes) (*seal.PartKEK, *s
 }
 
 // blame counts a wrong PIN, durably, and returns the error to answer it with.
-func (p *Partition) blame(role Role, count tries) error {
+func (p *Partition) blame(m *Member, role Role, count tries) error {
 	count = tries{failed: count.failed + 1}
-	err := p.config.Store.Update(func(w keystore.Writer) error { return p.putTries(w, role, count) })
+	answer, event := cryptoki.CKR_PIN_INCORRECT, audit.EventLogin
+	if count.failed >= maxTries {
+		answer, event = cryptoki.CKR_PIN_LOCKED, audit.EventRoleLock
+	}
+	detail := fmt.Sprintf("wrong PIN %d of %d", count.failed, maxTries)
+	err := p.config.Store.Update(func(w keystore.Writer) error {
+		if err := p.putTries(w, role, count); err != nil {
+			return err
+		}
+		return m.record(w, role, audit.Record{Event: event, Result: answer, Detail: detail})
+	})
 	if err != nil {
 		return storeError(err)
 	}
-	if count.failed < maxTries {
-		return cryptoki.Errorf(cryptoki.CKR_PIN_INCORRECT, "the %v's wrong PIN %d of %d", role, count.failed, maxTries)
+	if answer == cryptoki.CKR_PIN_LOCKED {
+		p.config.Verifier.Forget(uint64(p.id), role.user())
 	}
-	p.config.Verifier.Forget(uint64(p.id), role.user())
-	return cryptoki.Errorf(cryptoki.CKR_PIN_LOCKED, "the %v's wrong PIN %d of %d", role, count.failed, maxTries)
+	return cryptoki.Errorf(answer, "the %v's %s", role, detail)
 }
 
-// forgive clears the count after a right PIN, together with what also may do, which
-// may be nil.
+// forgive clears the count after a right PIN, together with what also does.
 func (p *Partition) forgive(role Role, also func(keystore.Writer) error) error {
 	return storeError(p.config.Store.Update(func(w keystore.Writer) error {
-		if err := p.putTries(w, role, tries{}); err != nil || also == nil {
+		if err := p.putTries(w, role, tries{}); err != nil {
 			return err
 		}
 		return also(w)

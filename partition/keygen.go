@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/mech"
 	"tidelock.dev/tidelock/object"
@@ -17,17 +18,6 @@ func generator(m *cryptoki.Mechanism, flag cryptoki.Flags) (*mech.Mechanism, err
 		return nil, cryptoki.Errorf(cryptoki.CKR_MECHANISM_PARAM_INVALID, "%v takes no such parameter", m.Type)
 	}
 	return entry, nil
-}
-
-// mayMake checks a template before the expense of making the key: its rules, then
-// whether the session may hold such an object.
-func (s *Session) mayMake(ctx object.Context, class cryptoki.ObjectClass, typ cryptoki.KeyType, t cryptoki.Template) error {
-	if err := object.Check(ctx, class, typ, t); err != nil {
-		return err
-	}
-	token := boolIn(t, cryptoki.CKA_TOKEN, false)
-	private := boolIn(t, cryptoki.CKA_PRIVATE, ctx.LoggedIn)
-	return s.mayHold(token, private || class != cryptoki.CKO_PUBLIC_KEY)
 }
 
 // boolIn reads a CK_BBOOL from a template. What is not one is found by the rules of
@@ -51,7 +41,11 @@ func (s *Session) GenerateKey(token Token, m *cryptoki.Mechanism, t cryptoki.Tem
 		return first(made), err
 	}
 	ctx, typ := s.context(object.Generated, m.Type), entry.KeyTypes[0]
-	if err := s.mayMake(ctx, cryptoki.CKO_SECRET_KEY, typ, t); err != nil {
+	// All that can be refused is refused before the expense of making the key.
+	if err := object.Check(ctx, cryptoki.CKO_SECRET_KEY, typ, t); err != nil {
+		return 0, err
+	}
+	if err := s.mayHold(boolIn(t, cryptoki.CKA_TOKEN, false), true); err != nil {
 		return 0, err
 	}
 	values, err := entry.Generate(m, t)
@@ -63,7 +57,7 @@ func (s *Session) GenerateKey(token Token, m *cryptoki.Mechanism, t cryptoki.Tem
 	if err != nil {
 		return 0, err
 	}
-	handles, err := s.keep(token, o)
+	handles, err := s.keep(token, creation{member: s.member, event: audit.EventKeyGenerate, mechanism: audit.Some(m.Type)}, o)
 	return first(handles), err
 }
 
@@ -81,10 +75,14 @@ func (s *Session) GenerateKeyPair(token Token, m *cryptoki.Mechanism, public, pr
 		return made[0], made[1], nil
 	}
 	ctx, typ := s.context(object.Generated, m.Type), entry.KeyTypes[0]
-	if err := s.mayMake(ctx, cryptoki.CKO_PUBLIC_KEY, typ, public); err != nil {
+	if err := object.Check(ctx, cryptoki.CKO_PUBLIC_KEY, typ, public); err != nil {
 		return 0, 0, err
 	}
-	if err := s.mayMake(ctx, cryptoki.CKO_PRIVATE_KEY, typ, private); err != nil {
+	if err := object.Check(ctx, cryptoki.CKO_PRIVATE_KEY, typ, private); err != nil {
+		return 0, 0, err
+	}
+	durable := boolIn(public, cryptoki.CKA_TOKEN, false) || boolIn(private, cryptoki.CKA_TOKEN, false)
+	if err := s.mayHold(durable, true); err != nil {
 		return 0, 0, err
 	}
 	publicValues, privateValues, err := entry.GeneratePair(m, public, private)
@@ -100,7 +98,7 @@ func (s *Session) GenerateKeyPair(token Token, m *cryptoki.Mechanism, public, pr
 	if err != nil {
 		return 0, 0, err
 	}
-	handles, err := s.keep(token, pubObject, privObject)
+	handles, err := s.keep(token, creation{member: s.member, event: audit.EventKeyPairGenerate, mechanism: audit.Some(m.Type)}, pubObject, privObject)
 	if err != nil {
 		return 0, 0, err
 	}

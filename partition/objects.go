@@ -1,7 +1,9 @@
 package partition
 
 import (
+	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/object"
 )
 
@@ -69,7 +71,7 @@ func (s *Session) Create(token Token, t cryptoki.Template) (cryptoki.ObjectHandl
 			return 0, err
 		}
 	}
-	handles, err := s.keep(token, o)
+	handles, err := s.keep(token, creation{member: s.member, event: audit.EventImport}, o)
 	return first(handles), err
 }
 
@@ -101,7 +103,7 @@ func (s *Session) Copy(token Token, h cryptoki.ObjectHandle, t cryptoki.Template
 	if err := s.mayStore(o); err != nil {
 		return 0, err
 	}
-	handles, err := s.keep(token, o)
+	handles, err := s.keep(token, creation{member: s.member, event: audit.EventCopy, source: h}, o)
 	return first(handles), err
 }
 
@@ -131,36 +133,27 @@ func (s *Session) created(token Token, durable ...bool) ([]cryptoki.ObjectHandle
 }
 
 // keep stores new objects, all or none: session objects with the application,
-// token objects durably. The two halves of a key pair may be of different kinds. The
+// token objects durably, and the entry in the audit log with them. The two halves of a key pair may be of different kinds. The
 // handles are in the order of the objects.
-func (s *Session) keep(token Token, objects ...*object.Object) ([]cryptoki.ObjectHandle, error) {
-	handles := make([]cryptoki.ObjectHandle, len(objects))
-	var stored []*object.Object
-	var temporary []*resident
-	for _, o := range objects {
-		if o.Token() {
-			stored = append(stored, o)
-		} else {
-			temporary = append(temporary, &resident{object: o})
+func (s *Session) keep(token Token, entry creation, objects ...*object.Object) ([]cryptoki.ObjectHandle, error) {
+	temporary := make([]*resident, len(objects))
+	var session []*resident
+	for i, o := range objects {
+		if !o.Token() {
+			temporary[i] = &resident{object: o}
+			session = append(session, temporary[i])
 		}
 	}
 	// Session objects first: they can be taken back.
-	if err := s.member.add(s, token, temporary); err != nil {
+	if err := s.member.add(s, token, session); err != nil {
 		return nil, err
 	}
-	durable, err := s.partition.store(token, stored)
+	handles, err := s.partition.store(token, entry, objects, temporary)
 	if err != nil {
-		for _, r := range temporary {
+		for _, r := range session {
 			s.member.destroy(r.handle)
 		}
 		return nil, err
-	}
-	for i, o := range objects {
-		if o.Token() {
-			handles[i], durable = durable[0], durable[1:]
-		} else {
-			handles[i], temporary = temporary[0].handle, temporary[1:]
-		}
 	}
 	return handles, nil
 }
@@ -179,13 +172,16 @@ func (s *Session) Destroy(h cryptoki.ObjectHandle) error {
 	if !r.object.Bool(cryptoki.CKA_DESTROYABLE) {
 		return cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "CKA_DESTROYABLE is false")
 	}
-	if !r.object.Token() {
-		if !s.member.destroy(h) {
-			return cryptoki.CKR_OBJECT_HANDLE_INVALID
-		}
-		return nil
+	entry := audit.Record{Event: audit.EventDestroy, Object: h, Class: audit.Some(r.object.Class())}
+	if r.object.Token() {
+		return s.partition.destroy(h, s.member, entry)
 	}
-	return s.partition.destroy(h)
+	if !s.member.destroy(h) {
+		return cryptoki.CKR_OBJECT_HANDLE_INVALID
+	}
+	return storeError(s.partition.config.Store.Update(func(w keystore.Writer) error {
+		return s.member.record(w, s.member.Role(), entry)
+	}))
 }
 
 // Size is C_GetObjectSize, in bytes by object.Size's formula.
@@ -232,7 +228,7 @@ func (s *Session) SetAttributes(h cryptoki.ObjectHandle, t cryptoki.Template) er
 		return err
 	}
 	if r.object.Token() {
-		return s.partition.change(h, t)
+		return s.partition.change(h, t, s.member)
 	}
 	for {
 		o, err := r.object.Set(t)

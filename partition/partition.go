@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
@@ -23,6 +24,7 @@ type Config struct {
 	// Stretcher and Verifier are the process's.
 	Stretcher *seal.Stretcher
 	Verifier  *seal.Verifier
+	Audit     *audit.Log
 	// Cost is the password hash of new credentials.
 	Cost seal.Cost
 	// Boot tells this start of the server from all others; the permit epoch begins
@@ -162,7 +164,7 @@ func newPartition(c Config, id ID, identity Identity, pub *seal.PartPub) *Partit
 	p := &Partition{
 		config: c, id: id, identity: identity,
 		records: pub.Records(), objects: pub.Objects(), index: pub.Index(),
-		roles:   map[Role]*sync.Mutex{RolePartitionSO: {}, RoleCryptoOfficer: {}},
+		roles:   map[Role]*sync.Mutex{RolePartitionSO: {}, RoleCryptoOfficer: {}, RoleLimitedCryptoOfficer: {}, RoleCryptoUser: {}},
 		cache:   cache{entries: make(map[cryptoki.ObjectHandle]*resident)},
 		members: make(map[*Member]struct{}),
 	}

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
@@ -12,9 +13,11 @@ type Role uint8
 
 // The roles of a partition.
 const (
-	RoleNone          Role = 0
-	RolePartitionSO   Role = 1
-	RoleCryptoOfficer Role = 2
+	RoleNone                 Role = 0
+	RolePartitionSO          Role = 1
+	RoleCryptoOfficer        Role = 2
+	RoleLimitedCryptoOfficer Role = 3
+	RoleCryptoUser           Role = 4
 )
 
 // String returns the name that operators know the role by.
@@ -24,14 +27,23 @@ func (r Role) String() string {
 		return "Partition SO"
 	case RoleCryptoOfficer:
 		return "Crypto Officer"
+	case RoleLimitedCryptoOfficer:
+		return "Limited Crypto Officer"
+	case RoleCryptoUser:
+		return "Crypto User"
 	}
 	return "nobody"
 }
 
 // user is the CKU_ number of a role.
 func (r Role) user() cryptoki.UserType {
-	if r == RolePartitionSO {
+	switch r {
+	case RolePartitionSO:
 		return cryptoki.CKU_SO
+	case RoleLimitedCryptoOfficer:
+		return cryptoki.CKU_LIMITED_CRYPTO_OFFICER
+	case RoleCryptoUser:
+		return cryptoki.CKU_CRYPTO_USER
 	}
 	return cryptoki.CKU_USER
 }
@@ -42,15 +54,18 @@ func (r Role) usesPrivate() bool { return r == RoleCryptoOfficer }
 // writes tells whether the role creates, changes and destroys token objects.
 func (r Role) writes() bool { return r == RoleCryptoOfficer }
 
-// roleOf maps a CKU_ number to a role of a partition.
+// roleOf maps a CKU_ number to a role of a partition. Whether the role has a PIN is
+// for the login to find out in its turn.
 func roleOf(u cryptoki.UserType) (Role, error) {
 	switch u {
 	case cryptoki.CKU_SO:
 		return RolePartitionSO, nil
 	case cryptoki.CKU_USER:
 		return RoleCryptoOfficer, nil
-	case cryptoki.CKU_CRYPTO_USER, cryptoki.CKU_LIMITED_CRYPTO_OFFICER:
-		return RoleNone, cryptoki.CKR_USER_PIN_NOT_INITIALIZED
+	case cryptoki.CKU_LIMITED_CRYPTO_OFFICER:
+		return RoleLimitedCryptoOfficer, nil
+	case cryptoki.CKU_CRYPTO_USER:
+		return RoleCryptoUser, nil
 	}
 	return RoleNone, cryptoki.Errorf(cryptoki.CKR_USER_TYPE_INVALID, "user type %#x", uint64(u))
 }
@@ -77,17 +92,19 @@ func (s *Session) Login(user cryptoki.UserType, pin secret.Bytes) (ticket secret
 	if err := m.mayBecome(role); err != nil {
 		return ticket, err
 	}
-	kek, wrap, err := p.authenticate(role, pin)
+	kek, wrap, err := p.authenticate(m, role, pin)
 	if err != nil {
 		return ticket, err
 	}
 	defer kek.Wipe()
 	ticket, wanted := p.newTicket(role)
 	err = p.forgive(role, func(w keystore.Writer) error {
-		if !wanted {
-			return nil
+		if wanted {
+			if err := p.issue(w, m, role, wrap.Epoch, kek, ticket); err != nil {
+				return err
+			}
 		}
-		return p.issue(w, m, role, wrap.Epoch, kek, ticket)
+		return m.record(w, role, audit.Record{Event: audit.EventLogin})
 	})
 	if err != nil {
 		return secret.Bytes{}, err
@@ -160,12 +177,15 @@ func (s *Session) contextLogin(pin secret.Bytes) error {
 	attempt := s.partition.roles[role]
 	attempt.Lock()
 	defer attempt.Unlock()
-	kek, _, err := s.partition.authenticate(role, pin)
+	kek, _, err := s.partition.authenticate(s.member, role, pin)
 	if err != nil {
 		return err
 	}
 	kek.Wipe()
-	if err := s.partition.forgive(role, nil); err != nil {
+	err = s.partition.forgive(role, func(w keystore.Writer) error {
+		return s.member.record(w, role, audit.Record{Event: audit.EventLogin, Detail: "context-specific"})
+	})
+	if err != nil {
 		return err
 	}
 	waiting.contextLogin = false
@@ -207,10 +227,14 @@ func (m *Member) logout() error {
 		}
 	}
 	p.mu.Unlock()
-	if ticketed {
-		return p.revoke(m)
-	}
-	return nil
+	return storeError(p.config.Store.Update(func(w keystore.Writer) error {
+		if ticketed {
+			if err := w.Delete(keystore.TableCounter, p.ticketKey(m.actor.ID)); err != nil {
+				return err
+			}
+		}
+		return m.record(w, role, audit.Record{Event: audit.EventLogout})
+	}))
 }
 
 // SetPIN is C_SetPIN: it changes the PIN of the role that is logged in, or of the
@@ -230,7 +254,7 @@ func (s *Session) SetPIN(old, pin secret.Bytes) error {
 	attempt := p.roles[role]
 	attempt.Lock()
 	defer attempt.Unlock()
-	kek, wrap, err := p.authenticate(role, old)
+	kek, wrap, err := p.authenticate(s.member, role, old)
 	if err != nil {
 		return err
 	}
@@ -244,6 +268,9 @@ func (s *Session) SetPIN(old, pin secret.Bytes) error {
 	p.config.Verifier.Forget(uint64(p.id), role.user())
 	// The new credential forgives the tries, and makes tickets of the old one void.
 	return storeError(p.config.Store.Update(func(w keystore.Writer) error {
-		return p.putCredential(w, role, changed)
+		if err := p.putCredential(w, role, changed); err != nil {
+			return err
+		}
+		return s.member.record(w, role, audit.Record{Event: audit.EventPINChange})
 	}))
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/object"
@@ -18,44 +19,41 @@ func storeError(err error) error {
 	return cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the store: %w", err)
 }
 
-// store keeps new token objects, all or none, durably, and gives them handles in
-// order. With a token that an earlier call brought it returns that call's handles.
-func (p *Partition) store(token Token, objects []*object.Object) ([]cryptoki.ObjectHandle, error) {
-	if len(objects) == 0 {
-		return nil, nil
-	}
-	var handles []cryptoki.ObjectHandle
+// store keeps the token objects among new objects, all or none, durably, gives them
+// handles in order, and writes the entry about all of them to the audit log. Of the
+// others, the session objects, temporary has the residents. With a token that an
+// earlier call brought it returns that call's handles of token objects.
+func (p *Partition) store(token Token, entry creation, objects []*object.Object, temporary []*resident) ([]cryptoki.ObjectHandle, error) {
+	handles := make([]cryptoki.ObjectHandle, len(objects))
 	err := p.config.Store.Update(func(w keystore.Writer) error {
-		handles = handles[:0]
-		if token.given() {
-			made, err := w.Get(keystore.TableIndex, p.tokenKey(token))
-			if err != nil {
-				return err
-			}
-			if made != nil {
-				handles, err = parseHandles(made)
-				return err
-			}
-		}
 		last, err := p.lastHandle(w)
 		if err != nil {
 			return err
 		}
 		var list []byte
-		for _, o := range objects {
+		for i, o := range objects {
+			if temporary[i] != nil {
+				handles[i] = temporary[i].handle
+				continue
+			}
 			last++
-			handles = append(handles, last)
+			handles[i] = last
 			list = binary.BigEndian.AppendUint64(list, uint64(last))
 			if err := p.put(w, last, token, o); err != nil {
 				return err
 			}
 		}
-		if token.given() {
-			if err := w.Put(keystore.TableIndex, p.tokenKey(token), list); err != nil {
+		if list != nil {
+			if token.given() {
+				if err := w.Put(keystore.TableIndex, p.tokenKey(token), list); err != nil {
+					return err
+				}
+			}
+			if err := w.Put(keystore.TableCounter, p.id.key(keyHandle), binary.BigEndian.AppendUint64(nil, uint64(last))); err != nil {
 				return err
 			}
 		}
-		return w.Put(keystore.TableCounter, p.id.key(keyHandle), binary.BigEndian.AppendUint64(nil, uint64(last)))
+		return entry.record(w, handles, objects)
 	})
 	if err != nil {
 		return nil, storeError(err)
@@ -148,8 +146,8 @@ func (p *Partition) load(h cryptoki.ObjectHandle, m *Member) (*resident, error) 
 	return r, nil
 }
 
-// destroy erases a token object, durably.
-func (p *Partition) destroy(h cryptoki.ObjectHandle) error {
+// destroy erases a token object, durably, with the entry in the audit log.
+func (p *Partition) destroy(h cryptoki.ObjectHandle, m *Member, entry audit.Record) error {
 	err := p.config.Store.Update(func(w keystore.Writer) error {
 		key := p.id.objectKey(h)
 		record, err := w.Get(keystore.TableObject, key)
@@ -175,7 +173,10 @@ func (p *Partition) destroy(h cryptoki.ObjectHandle) error {
 				return err
 			}
 		}
-		return w.Delete(keystore.TableObject, key)
+		if err := w.Delete(keystore.TableObject, key); err != nil {
+			return err
+		}
+		return m.record(w, m.Role(), entry)
 	})
 	if err == nil {
 		p.changed(h)
@@ -184,7 +185,7 @@ func (p *Partition) destroy(h cryptoki.ObjectHandle) error {
 }
 
 // change is C_SetAttributeValue on a token object, durably.
-func (p *Partition) change(h cryptoki.ObjectHandle, t cryptoki.Template) error {
+func (p *Partition) change(h cryptoki.ObjectHandle, t cryptoki.Template, m *Member) error {
 	err := p.config.Store.Update(func(w keystore.Writer) error {
 		record, err := w.Get(keystore.TableObject, p.id.objectKey(h))
 		if err != nil {
@@ -210,7 +211,10 @@ func (p *Partition) change(h cryptoki.ObjectHandle, t cryptoki.Template) error {
 				return err
 			}
 		}
-		return p.put(w, h, token, o)
+		if err := p.put(w, h, token, o); err != nil {
+			return err
+		}
+		return m.record(w, m.Role(), audit.Record{Event: audit.EventAttributes, Object: h, Class: audit.Some(o.Class())})
 	})
 	if err == nil {
 		p.changed(h)
@@ -251,11 +255,31 @@ func (p *Partition) search(t cryptoki.Template, after cryptoki.ObjectHandle, tak
 					return false, err
 				}
 			}
-			o, _, err := p.openMetadata(h, record)
+			o, err := p.openFor(h, record, t)
 			if err != nil {
 				return false, err
 			}
 			return take(&resident{handle: h, object: o}), nil
 		})
 	}))
+}
+
+// openFor reads an object for a comparison with a template: without its value part
+// unless the template asks for something in it.
+func (p *Partition) openFor(h cryptoki.ObjectHandle, record []byte, t cryptoki.Template) (*object.Object, error) {
+	o, _, err := p.openMetadata(h, record)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range t {
+		if _, status := o.Read(a.Type); status != object.Sensitive {
+			continue
+		}
+		whole, _, err := p.openObject(h, record)
+		if cryptoki.Code(err) == cryptoki.CKR_USER_NOT_LOGGED_IN {
+			return o, nil // nobody sees it now
+		}
+		return whole, err
+	}
+	return o, nil
 }

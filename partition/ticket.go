@@ -92,13 +92,6 @@ func (p *Partition) newTicket(role Role) (ticket secret.Bytes, wanted bool) {
 	return ticket, true
 }
 
-// revoke makes the application's ticket void, durably.
-func (p *Partition) revoke(m *Member) error {
-	return storeError(p.config.Store.Update(func(w keystore.Writer) error {
-		return w.Delete(keystore.TableCounter, p.ticketKey(m.actor.ID))
-	}))
-}
-
 // Resume logs the member in with a ticket of an earlier server, if that is still
 // good: made for this application and user, not expired, the PIN not changed and the
 // role not locked since. It tells whether the member is logged in afterwards. Only a

@@ -1,0 +1,55 @@
+package partition
+
+import (
+	"tidelock.dev/tidelock/audit"
+	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/object"
+)
+
+// auditRole maps a role to the audit log's numbers.
+func (r Role) auditRole() audit.Role {
+	switch r {
+	case RolePartitionSO:
+		return audit.RolePartitionSO
+	case RoleCryptoOfficer:
+		return audit.RoleCryptoOfficer
+	}
+	return audit.RoleNone
+}
+
+// by is the member as the audit log names him, in the role that he acts in.
+func (m *Member) by(role Role) audit.Actor {
+	return audit.Actor{
+		Source: audit.SourceLocal, Role: role.auditRole(),
+		Application: m.actor.Application, UID: m.actor.UID, PID: m.actor.PID, Program: m.actor.Program,
+	}
+}
+
+// record writes an entry about the partition in the transaction of the act itself.
+func (m *Member) record(w keystore.Writer, role Role, r audit.Record) error {
+	r.Actor, r.Partition = m.by(role), uint32(m.partition.id)
+	return m.partition.config.Audit.Append(w, r)
+}
+
+// creation is the entry of an act that made objects, for the store to complete with
+// their handles.
+type creation struct {
+	member    *Member
+	event     audit.Event
+	mechanism audit.Optional[cryptoki.MechanismType]
+	// source is what a copy was made of.
+	source cryptoki.ObjectHandle
+}
+
+func (e creation) record(w keystore.Writer, handles []cryptoki.ObjectHandle, objects []*object.Object) error {
+	r := audit.Record{Event: e.event, Mechanism: e.mechanism, Related: e.source}
+	// Of a pair the private key, which is made last, is the object.
+	for i, h := range handles {
+		if r.Object != 0 {
+			r.Related = r.Object
+		}
+		r.Object, r.Class = h, audit.Some(objects[i].Class())
+	}
+	return e.member.record(w, e.member.Role(), r)
+}
