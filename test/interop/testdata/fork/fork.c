@@ -27,7 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { BUSY_THREADS = 8, CHILDREN = 10, LIMIT_SECONDS = 60 };
+enum { BUSY_THREADS = 8, CHILDREN = 5, LIMIT_SECONDS = 60 };
 
 static const CK_FUNCTION_LIST *p11;
 static const char *token, *pin, *where = "parent";
