@@ -8,7 +8,9 @@
 #include <sys/types.h>
 
 // How long a caller waits for the next byte of a server that owes one.
-enum { TL_PATIENCE_SECONDS = 20 };
+#ifndef TL_PATIENCE_SECONDS
+#define TL_PATIENCE_SECONDS 20
+#endif
 
 // tl_socket_connect connects to the socket at an absolute path and checks who
 // listens there: root, the effective user, or the owner of the socket's directory.

@@ -1,0 +1,28 @@
+# The library's own tests: its sources, a test, and where the test needs one a fake
+# server, in one program per sanitizer. Patience is short there, so that a silent
+# server does not hold the tests up.
+
+CLIB_TESTS := general operation fault fork thread
+TEST_FLAGS := -g -O1 -fno-omit-frame-pointer -DTL_PATIENCE_SECONDS=1
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -DTL_HEAP
+TSAN := -fsanitize=thread
+TEST_OUT := $(OUT)/clib/test
+
+define test_program
+$(TEST_OUT)/$(1)_test.$(2): test/$(1)_test.c test/fake.c test/fake.h test/check.h $(SOURCES) $(HEADERS) test/rules.mk
+	@mkdir -p $$(@D)
+	$$(CC) $(LANGUAGE) $(WARNINGS) $(TEST_FLAGS) $(3) -o $$@ test/$(1)_test.c test/fake.c $(SOURCES)
+
+$(TEST_OUT)/$(1).$(2).passed: $(TEST_OUT)/$(1)_test.$(2)
+	timeout 300 $$<
+	@touch $$@
+endef
+
+$(foreach t,$(CLIB_TESTS),$(eval $(call test_program,$(t),asan,$(ASAN))))
+$(foreach t,$(CLIB_TESTS),$(eval $(call test_program,$(t),tsan,$(TSAN))))
+$(foreach t,$(CLIB_TESTS),$(eval $(call test_program,$(t),plain,)))
+
+test: $(CLIB_TESTS:%=$(TEST_OUT)/%.asan.passed) $(CLIB_TESTS:%=$(TEST_OUT)/%.tsan.passed) \
+	$(CLIB_TESTS:%=$(TEST_OUT)/%.plain.passed)
+
+.PHONY: test

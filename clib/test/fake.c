@@ -1,0 +1,535 @@
+#include "fake.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "socket.h"
+
+enum { SESSIONS = 4096, PIECE = 200000 };
+
+struct operation {
+    bool active;
+    uint64_t key;
+    unsigned char sum;
+    uint8_t *pending; // for Drain
+    size_t left;
+    bool ending;
+};
+
+static struct fake *shared;
+static char directory[] = "/tmp/tidelock-test-XXXXXX";
+static char path[sizeof directory + 16];
+static pid_t server;
+
+// Below this line everything runs in the server's process.
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct operation operations[SESSIONS][8];
+static bool opened[SESSIONS];
+static uint64_t sessions;
+
+struct request {
+    struct tl_header header;
+    struct tl_view body;
+};
+
+static bool read_all(int fd, void *to, size_t n) {
+    for (uint8_t *at = to; n > 0;) {
+        ssize_t got = read(fd, at, n);
+        if (got <= 0)
+            return false;
+        at += got;
+        n -= (size_t)got;
+    }
+    return true;
+}
+
+static bool write_all(int fd, const void *from, size_t n) { return tl_socket_send(fd, from, n); }
+
+static unsigned char sum_of(unsigned char sum, struct tl_bytes data) {
+    for (size_t i = 0; i < data.length; i++)
+        sum = (unsigned char)(sum * 31 + data.data[i]);
+    return sum;
+}
+
+static enum tl_rule { ASK, FIXED, LONGER, SHORTER, PADDED, UNPADDED, AT_MOST } rule_of(uint64_t key) {
+    return key == FAKE_ONE_PART ? FIXED : (enum tl_rule)(key - FAKE_KEY);
+}
+
+static size_t length_of(uint64_t key, size_t n) {
+    switch (rule_of(key)) {
+    case LONGER:
+        return n + 16;
+    case SHORTER:
+        return n > 16 ? n - 16 : 0;
+    case PADDED:
+        return (n / 16 + 1) * 16;
+    case UNPADDED:
+        return n > 5 ? n - 5 : 0;
+    case AT_MOST:
+        return 20;
+    default:
+        return 32;
+    }
+}
+
+// put_output writes output and length, of which data is the beginning: a stream of
+// the data's bytes, inverted, then the checksum.
+static uint32_t put_output(struct tl_buffer *b, struct operation *o, struct tl_bytes data, size_t length,
+                           uint64_t capacity, bool ends) {
+    if (capacity == UINT64_MAX || length > capacity) {
+        tl_put_u32(b, 0);
+        tl_put_u64(b, length);
+        return capacity == UINT64_MAX ? CKR_OK : CKR_BUFFER_TOO_SMALL;
+    }
+    uint8_t *output = malloc(length + 1);
+    for (size_t i = 0; i < length; i++)
+        output[i] = i < data.length ? (uint8_t)~data.data[i] : o->sum;
+    size_t now = length < PIECE ? length : PIECE;
+    tl_put_bytes(b, (struct tl_bytes){output, now});
+    tl_put_u64(b, length);
+    if (now < length) {
+        o->left = length - now;
+        o->pending = malloc(o->left);
+        memcpy(o->pending, output + now, o->left);
+        o->ending = ends;
+    } else if (ends) {
+        o->active = false;
+    }
+    free(output);
+    return CKR_OK;
+}
+
+static uint64_t skip_mechanism(struct tl_view *v) {
+    uint64_t type = tl_get_u64(v);
+    tl_get_u16(v);
+    unsigned fields = tl_get_u16(v);
+    uint32_t length = tl_get_u32(v);
+    for (unsigned i = 0; i < fields; i++)
+        tl_get_u64(v);
+    for (uint32_t i = 0; i < length; i++)
+        tl_get_u8(v);
+    return type;
+}
+
+static uint32_t begin(struct operation *o, struct tl_view *v) {
+    uint64_t type = skip_mechanism(v);
+    uint64_t key = tl_get_u64(v);
+    if (o->active)
+        return CKR_OPERATION_ACTIVE;
+    if (type == CKM_VENDOR_DEFINED)
+        return CKR_MECHANISM_INVALID;
+    if (key < FAKE_KEY || key > FAKE_ONE_PART)
+        return CKR_KEY_HANDLE_INVALID;
+    *o = (struct operation){.active = true, .key = key};
+    return CKR_OK;
+}
+
+static uint32_t operate(struct operation *o, unsigned function, struct tl_view *v, struct tl_buffer *b) {
+    struct tl_bytes data = tl_get_bytes(v), signature = tl_get_bytes(v);
+    uint64_t capacity = tl_get_u64(v);
+    if (!o->active)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    unsigned char sum = sum_of(o->sum, data);
+    if (function == 5) {
+        o->active = false;
+        tl_put_u32(b, 0);
+        tl_put_u64(b, 0);
+        return signature.length == 1 && signature.data[0] == sum ? CKR_OK : CKR_SIGNATURE_INVALID;
+    }
+    bool stream = function == 1 || function == 2;
+    unsigned char before = o->sum;
+    o->sum = sum;
+    uint32_t rv = put_output(b, o, stream ? data : (struct tl_bytes){0}, length_of(o->key, data.length), capacity, true);
+    if (o->active && o->left == 0)
+        o->sum = before;
+    return rv;
+}
+
+static uint32_t update(struct operation *o, unsigned function, struct tl_view *v, struct tl_buffer *b) {
+    struct tl_bytes data = tl_get_bytes(v);
+    uint64_t capacity = tl_get_u64(v);
+    size_t length = function == 1 || function == 2 ? data.length : 0;
+    if (!o->active)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    uint32_t rv = put_output(b, o, data, length, capacity, false);
+    if (rv == CKR_OK && capacity != UINT64_MAX)
+        o->sum = sum_of(o->sum, data);
+    return rv;
+}
+
+static uint32_t final(struct operation *o, unsigned function, struct tl_view *v, struct tl_buffer *b) {
+    struct tl_bytes signature = tl_get_bytes(v);
+    uint64_t capacity = tl_get_u64(v);
+    if (!o->active)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    if (function == 5) {
+        o->active = false;
+        tl_put_u32(b, 0);
+        tl_put_u64(b, 0);
+        return signature.length == 1 && signature.data[0] == o->sum ? CKR_OK : CKR_SIGNATURE_INVALID;
+    }
+    return put_output(b, o, (struct tl_bytes){0}, function == 1 || function == 2 ? 16 : 32, capacity, true);
+}
+
+static uint32_t drain(struct operation *o, struct tl_buffer *b) {
+    size_t now = o->left < PIECE ? o->left : PIECE;
+    tl_put_bytes(b, (struct tl_bytes){o->pending, now});
+    tl_put_u64(b, o->left);
+    memmove(o->pending, o->pending + now, o->left - now);
+    o->left -= now;
+    if (o->left == 0) {
+        free(o->pending);
+        o->pending = NULL;
+        if (o->ending)
+            o->active = false;
+    }
+    return CKR_OK;
+}
+
+static uint32_t get_attributes(struct tl_view *v, struct tl_buffer *b) {
+    tl_get_u64(v);
+    struct tl_u64s types = tl_get_u64s(v);
+    uint32_t rv = CKR_OK;
+    tl_put_u32(b, (uint32_t)types.count);
+    for (size_t i = 0; i < types.count; i++)
+        switch (tl_u64s_at(&types, i)) {
+        case CKA_LABEL:
+            tl_put_u8(b, TL_VALUE_PRESENT);
+            tl_put_bytes(b, (struct tl_bytes){(const uint8_t *)"label", 5});
+            break;
+        case CKA_VALUE:
+            tl_put_u8(b, TL_VALUE_SENSITIVE);
+            tl_put_u32(b, 0);
+            rv = rv == CKR_OK ? CKR_ATTRIBUTE_SENSITIVE : rv;
+            break;
+        default:
+            tl_put_u8(b, TL_VALUE_ABSENT);
+            tl_put_u32(b, 0);
+            rv = CKR_ATTRIBUTE_TYPE_INVALID;
+        }
+    return rv;
+}
+
+static uint32_t find(struct tl_view *v, struct tl_buffer *b) {
+    tl_get_attributes(v);
+    uint64_t after = tl_get_u64(v);
+    uint32_t limit = tl_get_u32(v), objects = atomic_load(&shared->objects);
+    uint32_t n = after >= objects ? 0 : objects - (uint32_t)after;
+    n = n > limit ? limit : n;
+    tl_put_u32(b, n);
+    for (uint32_t i = 1; i <= n; i++)
+        tl_put_u64(b, after + i);
+    tl_put_bool(b, after + n < objects);
+    return CKR_OK;
+}
+
+static uint32_t hello(struct tl_view *v, struct tl_buffer *b) {
+    tl_get_u16(v);
+    tl_get_u16(v);
+    tl_get_u64(v);
+    tl_get_u32(v);
+    struct tl_id application = tl_get_id(v);
+    if (memcmp(shared->application, application.bytes, 16) != 0)
+        atomic_fetch_add(&shared->hellos, 1);
+    memcpy(shared->application, application.bytes, 16);
+    tl_put_u16(b, 1);
+    tl_put_u64(b, 0);
+    tl_put_u64(b, 1);
+    tl_put_u64(b, atomic_load(&shared->boot));
+    tl_put_u32(b, TL_MAX_FRAME);
+    tl_put_u32(b, 0);
+    return CKR_OK;
+}
+
+static uint32_t in_session(const struct tl_header *h, struct tl_view *v, struct tl_buffer *b) {
+    if (h->session == 0 || h->session >= SESSIONS || !opened[h->session])
+        return CKR_SESSION_HANDLE_INVALID;
+    struct operation *all = operations[h->session], *o = NULL;
+    unsigned function = 0;
+    if (h->call >= TL_CALL_OPERATION_INIT && h->call <= TL_CALL_DRAIN) {
+        function = tl_get_u8(v) & 7;
+        o = &all[function];
+    }
+    uint32_t rv;
+    switch (h->call) {
+    case TL_CALL_CLOSE_SESSION:
+        opened[h->session] = false;
+        memset(all, 0, sizeof operations[0]);
+        return CKR_OK;
+    case TL_CALL_LOGIN:
+    case TL_CALL_LOGOUT:
+    case TL_CALL_DESTROY_OBJECT:
+        atomic_fetch_add(&shared->epoch, 1);
+        return CKR_OK;
+    case TL_CALL_SESSION_INFO:
+        tl_put_u64(b, FAKE_SLOT);
+        tl_put_u64(b, CKS_RO_PUBLIC_SESSION);
+        tl_put_u64(b, CKF_SERIAL_SESSION);
+        tl_put_u64(b, 0);
+        return CKR_OK;
+    case TL_CALL_GET_ATTRIBUTES:
+        return get_attributes(v, b);
+    case TL_CALL_FIND:
+        return find(v, b);
+    case TL_CALL_CREATE_OBJECT:
+        tl_put_u64(b, tl_get_u64(v)); // the token's first half, to tell a repeat by
+        return CKR_OK;
+    case TL_CALL_GENERATE_RANDOM: {
+        uint32_t n = tl_get_u32(v);
+        tl_put_u32(b, n);
+        memset(tl_buffer_room(b, n), 0x42, n);
+        return CKR_OK;
+    }
+    case TL_CALL_OPERATION_INIT:
+        rv = begin(o, v);
+        if (rv != CKR_OK)
+            return rv;
+        tl_put_bool(b, !atomic_load(&shared->no_permits));
+        tl_put_u8(b, (uint8_t)rule_of(o->key));
+        tl_put_u64(b, rule_of(o->key) == FIXED || rule_of(o->key) == AT_MOST ? 32 : 16);
+        tl_put_u8(b, o->key == FAKE_ONE_PART ? 0 : 1);
+        return CKR_OK;
+    case TL_CALL_OPERATE_FUSED:
+        rv = begin(o, v);
+        return rv == CKR_OK ? operate(o, function, v, b) : rv;
+    case TL_CALL_OPERATE:
+        return operate(o, function, v, b);
+    case TL_CALL_UPDATE:
+        return update(o, function, v, b);
+    case TL_CALL_FINAL:
+        return final(o, function, v, b);
+    case TL_CALL_DRAIN:
+        return drain(o, b);
+    case TL_CALL_OPERATION_CANCEL: {
+        uint64_t functions = tl_get_u64(v);
+        for (unsigned f = 0; f < 8; f++)
+            if ((functions >> f & 1) != 0)
+                all[f].active = false;
+        return CKR_OK;
+    }
+    default:
+        return CKR_FUNCTION_NOT_SUPPORTED;
+    }
+}
+
+static uint32_t answer(const struct tl_header *h, struct tl_view *v, struct tl_buffer *b) {
+    switch (h->call) {
+    case TL_CALL_HELLO:
+        return hello(v, b);
+    case TL_CALL_GOODBYE:
+        return CKR_OK;
+    case TL_CALL_SLOT_LIST:
+        tl_put_u32(b, 2);
+        tl_put_u64(b, FAKE_SLOT);
+        tl_put_u64(b, FAKE_SLOT + 1);
+        return CKR_OK;
+    case TL_CALL_OPEN_SESSION:
+        if (sessions + 1 == SESSIONS)
+            return CKR_SESSION_COUNT;
+        opened[++sessions] = true;
+        tl_put_u64(b, sessions);
+        return CKR_OK;
+    case TL_CALL_CLOSE_ALL_SESSIONS:
+        memset(opened, 0, sizeof opened);
+        return CKR_OK;
+    default:
+        return in_session(h, v, b);
+    }
+}
+
+static void doze(long milliseconds) {
+    nanosleep(&(struct timespec){milliseconds / 1000, milliseconds % 1000 * 1000000}, NULL);
+}
+
+// misbehave is false when the connection is to be closed.
+static bool misbehave(int fd, enum fault fault, struct tl_buffer *frame, struct tl_header *header) {
+    switch (fault) {
+    case FAULT_HEADER:
+        write_all(fd, frame->data, TL_HEADER_SIZE / 2);
+        return false;
+    case FAULT_BODY:
+        write_all(fd, frame->data, frame->length - 1);
+        return false;
+    case FAULT_GARBAGE:
+        memset(frame->data, 0xa5, frame->length);
+        break;
+    case FAULT_LENGTH:
+        memset(frame->data, 0xff, 4);
+        break;
+    case FAULT_REQUEST:
+        frame->data[8] ^= 1;
+        break;
+    case FAULT_SURPLUS:
+        tl_put_u8(frame, 0);
+        break;
+    case FAULT_EMPTY:
+        frame->length = TL_HEADER_SIZE;
+        frame->data[0] = TL_HEADER_SIZE;
+        frame->data[1] = frame->data[2] = frame->data[3] = 0;
+        break;
+    case FAULT_TRICKLE:
+        for (size_t i = 0; i < frame->length; i++)
+            if (!write_all(fd, frame->data + i, 1))
+                return false;
+        return true;
+    case FAULT_WORKING: {
+        struct tl_buffer working = {0};
+        struct tl_header h = *header;
+        h.kind = TL_KIND_WORKING;
+        h.code = 0;
+        h.epoch = 0;
+        for (int i = 0; i < 6; i++) {
+            tl_begin_frame(&working);
+            tl_end_frame(&working, &h);
+            if (!write_all(fd, working.data, working.length))
+                return false;
+            doze(TL_PATIENCE_SECONDS * 1000 / 4);
+        }
+        tl_buffer_free(&working);
+        break;
+    }
+    case FAULT_SILENCE: {
+        char byte;
+        (void)!read(fd, &byte, 1); // until the client gives up
+        return false;
+    }
+    default:
+        return false;
+    }
+    return write_all(fd, frame->data, frame->length);
+}
+
+static enum fault fault_of(unsigned call) {
+    if (atomic_load(&shared->fault_call) != call)
+        return FAULT_NONE;
+    unsigned times = atomic_load(&shared->fault_times);
+    while (times > 0)
+        if (atomic_compare_exchange_weak(&shared->fault_times, &times, times - 1))
+            return (enum fault)atomic_load(&shared->fault);
+    return FAULT_NONE;
+}
+
+static bool serve_one(int fd, uint8_t *body, struct tl_buffer *out) {
+    struct tl_header header;
+    uint8_t bytes[TL_HEADER_SIZE];
+    if (!read_all(fd, bytes, sizeof bytes) || !tl_get_header(bytes, &header) || header.kind != TL_KIND_REQUEST)
+        return false;
+    struct tl_view view = {.data = body, .left = header.length - TL_HEADER_SIZE};
+    if (!read_all(fd, body, view.left))
+        return false;
+    atomic_fetch_add(&shared->count[header.call & 127], 1);
+    enum fault fault = fault_of(header.call);
+    if (fault == FAULT_CLOSE)
+        return false;
+    pthread_mutex_lock(&lock);
+    tl_begin_frame(out);
+    uint32_t code = answer(&header, &view, out);
+    pthread_mutex_unlock(&lock);
+    if (code != CKR_OK && code != CKR_BUFFER_TOO_SMALL && code != CKR_ATTRIBUTE_SENSITIVE &&
+        code != CKR_ATTRIBUTE_TYPE_INVALID)
+        tl_begin_frame(out);
+    struct tl_header reply = {.kind = TL_KIND_REPLY,
+                              .call = header.call,
+                              .request = header.request,
+                              .application = header.application,
+                              .session = header.session,
+                              .code = code,
+                              .epoch = header.session == 0 ? 0 : atomic_load(&shared->epoch)};
+    tl_end_frame(out, &reply);
+    return fault == FAULT_NONE ? write_all(fd, out->data, out->length) : misbehave(fd, fault, out, &reply);
+}
+
+static void *serve(void *argument) {
+    int fd = (int)(intptr_t)argument;
+    uint8_t *body = malloc(TL_MAX_FRAME);
+    struct tl_buffer out = {0};
+    atomic_fetch_add(&shared->open, 1);
+    while (serve_one(fd, body, &out)) {
+    }
+    atomic_fetch_sub(&shared->open, 1);
+    tl_buffer_free(&out);
+    free(body);
+    close(fd);
+    return NULL;
+}
+
+static void run(int listener) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) {
+        int fd = accept(listener, NULL, NULL);
+        if (fd < 0)
+            continue;
+        atomic_fetch_add(&shared->connections, 1);
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, serve, (void *)(intptr_t)fd) == 0);
+        pthread_detach(thread);
+    }
+}
+
+// From here on in the test's process.
+
+static void launch(void) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    unlink(path);
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(listener >= 0 && bind(listener, (struct sockaddr *)&address, sizeof address) == 0);
+    CHECK(listen(listener, 512) == 0);
+    atomic_fetch_add(&shared->boot, 1);
+    server = fork();
+    CHECK(server >= 0);
+    if (server == 0)
+        run(listener);
+    close(listener);
+}
+
+struct fake *fake_start(void) {
+    if (shared == NULL) {
+        shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        CHECK(shared != MAP_FAILED);
+        CHECK(mkdtemp(directory) != NULL);
+        snprintf(path, sizeof path, "%s/sock", directory);
+        setenv("TIDELOCK_SOCKET", path, 1);
+        unsetenv("TIDELOCK_HOME");
+    }
+    atomic_store(&shared->epoch, 1);
+    launch();
+    return shared;
+}
+
+static void put_down(void) {
+    kill(server, SIGKILL);
+    while (waitpid(server, NULL, 0) < 0 && errno == EINTR) {
+    }
+    atomic_store(&shared->open, 0);
+}
+
+void fake_again(void) {
+    put_down();
+    launch();
+}
+
+void fake_stop(void) {
+    put_down();
+    unlink(path);
+    rmdir(directory);
+}
+
+void fake_fault(struct fake *fake, enum fault fault, unsigned call, unsigned times) {
+    atomic_store(&fake->fault, fault);
+    atomic_store(&fake->fault_call, call);
+    atomic_store(&fake->fault_times, times);
+}

@@ -1,0 +1,58 @@
+// A server for tests: it speaks the protocol, keeps sessions and operations, does
+// arithmetic where a real one does cryptography, counts, and misbehaves on demand.
+#ifndef TIDELOCK_TEST_FAKE_H
+#define TIDELOCK_TEST_FAKE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "gen/wire.h"
+
+enum fault {
+    FAULT_NONE,
+    FAULT_CLOSE,     // closes instead of answering
+    FAULT_ANSWER,    // executes, then closes instead of answering
+    FAULT_HEADER,    // sends half a header and closes
+    FAULT_BODY,      // sends a frame without its last byte and closes
+    FAULT_GARBAGE,   // sends bytes that are no frame
+    FAULT_LENGTH,    // announces a frame longer than allowed
+    FAULT_REQUEST,   // answers another request
+    FAULT_SURPLUS,   // sends a byte behind the reply
+    FAULT_EMPTY,     // sends CKR_OK with an empty body
+    FAULT_TRICKLE,   // sends the reply byte by byte
+    FAULT_WORKING,   // sends working frames for longer than the client's patience
+    FAULT_SILENCE,   // does not answer at all
+};
+
+// What the server and the test share.
+struct fake {
+    _Atomic uint64_t boot, epoch;
+    _Atomic unsigned count[128];  // requests by call
+    _Atomic unsigned connections; // ever accepted
+    _Atomic unsigned open;        // now
+    _Atomic unsigned hellos;      // of different applications
+    uint8_t application[16];      // of the last Hello
+
+    _Atomic int fault;            // enum fault
+    _Atomic unsigned fault_call;  // the call that the fault is for
+    _Atomic unsigned fault_times; // how often it still happens
+    _Atomic bool no_permits;
+    _Atomic unsigned objects; // how many Find finds; handles 1 to that
+};
+
+// The keys of the fake name the length rule: FAKE_KEY + rule, its number being 16,
+// or 32 where it is fixed. One more works in one part only.
+enum { FAKE_KEY = 100, FAKE_ONE_PART = 120, FAKE_SLOT = 7, FAKE_OBJECT = 1 };
+
+// fake_start makes a server in a process and a directory of its own and points
+// TIDELOCK_SOCKET to it. fake_again kills it and starts another, with another boot.
+struct fake *fake_start(void);
+void fake_again(void);
+void fake_stop(void);
+
+// fake_fault sets a fault for the next times requests of a call.
+void fake_fault(struct fake *fake, enum fault fault, unsigned call, unsigned times);
+
+#endif

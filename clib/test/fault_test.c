@@ -1,0 +1,184 @@
+// A server that dies, stalls, restarts or sends nonsense; programs with busy timers
+// or with no descriptors left.
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include "check.h"
+#include "fake.h"
+#include "socket.h"
+
+static struct fake *fake;
+static CK_SESSION_HANDLE session;
+static CK_MECHANISM mechanism = {CKM_SHA256_HMAC, NULL, 0};
+
+static unsigned count(unsigned call) { return atomic_load(&fake->count[call]); }
+
+static CK_RV info(void) {
+    CK_SESSION_INFO i;
+    return C_GetSessionInfo(session, &i);
+}
+
+static CK_RV sign(void) {
+    unsigned char output[32];
+    CK_ULONG length = sizeof output;
+    CK_RV rv = C_SignInit(session, &mechanism, FAKE_KEY + 1);
+    return rv == CKR_OK ? C_Sign(session, (CK_BYTE *)"data", 4, output, &length) : rv;
+}
+
+static const enum fault losses[] = {
+    FAULT_CLOSE, FAULT_ANSWER, FAULT_HEADER, FAULT_BODY, FAULT_GARBAGE, FAULT_LENGTH, FAULT_REQUEST, FAULT_SURPLUS,
+    FAULT_SILENCE,
+};
+
+// What may be repeated survives one lost reply, not two; what may not be is sent once.
+static void retries(void) {
+    CK_OBJECT_HANDLE object;
+    for (size_t i = 0; i < sizeof losses / sizeof losses[0]; i++) {
+        unsigned before = count(TL_CALL_SESSION_INFO);
+        fake_fault(fake, losses[i], TL_CALL_SESSION_INFO, 1);
+        CHECK_RV(CKR_OK, info());
+        CHECK(count(TL_CALL_SESSION_INFO) == before + 2);
+        fake_fault(fake, losses[i], TL_CALL_SESSION_INFO, 2);
+        CHECK_RV(CKR_DEVICE_ERROR, info());
+        CHECK(count(TL_CALL_SESSION_INFO) == before + 4);
+
+        before = count(TL_CALL_DESTROY_OBJECT);
+        fake_fault(fake, losses[i], TL_CALL_DESTROY_OBJECT, 1);
+        CHECK_RV(CKR_DEVICE_ERROR, C_DestroyObject(session, FAKE_OBJECT));
+        CHECK(count(TL_CALL_DESTROY_OBJECT) == before + 1);
+
+        CHECK_RV(CKR_OK, sign()); // the lost reply may have hidden an epoch, which this one brings
+        CHECK_RV(CKR_OK, sign());
+        before = count(TL_CALL_OPERATE_FUSED);
+        fake_fault(fake, losses[i], TL_CALL_OPERATE_FUSED, 1);
+        CHECK_RV(CKR_OK, sign());
+        CHECK(count(TL_CALL_OPERATE_FUSED) == before + 2);
+
+        fake_fault(fake, losses[i], TL_CALL_CREATE_OBJECT, 1);
+        CHECK_RV(CKR_OK, C_CreateObject(session, NULL, 0, &object));
+    }
+    fake_fault(fake, FAULT_EMPTY, TL_CALL_SESSION_INFO, 1);
+    CHECK_RV(CKR_DEVICE_ERROR, info());
+    CHECK_RV(CKR_OK, info());
+}
+
+// A lost reply to Update leaves the server with an operation that the library no
+// longer has: the next Init clears it away.
+static void doubt(void) {
+    unsigned char output[32];
+    CK_ULONG length = sizeof output;
+    CHECK_RV(CKR_OK, C_SignInit(session, &mechanism, FAKE_KEY + 1));
+    fake_fault(fake, FAULT_ANSWER, TL_CALL_UPDATE, 1);
+    CHECK_RV(CKR_DEVICE_ERROR, C_SignUpdate(session, (CK_BYTE *)"data", 4));
+    CHECK_RV(CKR_OPERATION_NOT_INITIALIZED, C_SignFinal(session, output, &length));
+    CHECK_RV(CKR_OK, sign());
+    CHECK_RV(CKR_OK, C_Login(session, CKU_USER, (CK_UTF8CHAR *)"1234", 4));
+    fake_fault(fake, FAULT_ANSWER, TL_CALL_OPERATION_INIT, 1);
+    CHECK_RV(CKR_DEVICE_ERROR, C_SignInit(session, &mechanism, FAKE_KEY + 1));
+    CHECK_RV(CKR_OK, sign());
+}
+
+static void slowness(void) {
+    fake_fault(fake, FAULT_TRICKLE, TL_CALL_SESSION_INFO, 1);
+    CHECK_RV(CKR_OK, info());
+    // A server that says that it works is waited for, beyond the patience for silence.
+    unsigned before = count(TL_CALL_DESTROY_OBJECT);
+    fake_fault(fake, FAULT_WORKING, TL_CALL_DESTROY_OBJECT, 1);
+    CHECK_RV(CKR_OK, C_DestroyObject(session, FAKE_OBJECT));
+    CHECK(count(TL_CALL_DESTROY_OBJECT) == before + 1);
+}
+
+static void ignore(int signal) { (void)signal; }
+
+static void interruptions(void) {
+    struct sigaction action = {.sa_handler = ignore};
+    struct itimerval storm = {{0, 200}, {0, 200}}, calm = {{0, 0}, {0, 0}};
+    unsigned char random[100000];
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &storm, NULL);
+    for (int i = 0; i < 300; i++) {
+        CHECK_RV(CKR_OK, sign());
+        CHECK_RV(CKR_OK, C_GenerateRandom(session, random, sizeof random));
+    }
+    fake_fault(fake, FAULT_TRICKLE, TL_CALL_GENERATE_RANDOM, 1);
+    CHECK_RV(CKR_OK, C_GenerateRandom(session, random, 1000));
+    // Signals do not make a silent server look alive.
+    struct timespec from, to;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    fake_fault(fake, FAULT_SILENCE, TL_CALL_DESTROY_OBJECT, 1);
+    CHECK_RV(CKR_DEVICE_ERROR, C_DestroyObject(session, FAKE_OBJECT));
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    CHECK(to.tv_sec - from.tv_sec <= 2 * TL_PATIENCE_SECONDS + 1);
+    setitimer(ITIMER_REAL, &calm, NULL);
+}
+
+static void restart(void) {
+    CK_SESSION_HANDLE old = session;
+    CHECK_RV(CKR_OK, sign());
+    fake_again();
+    CHECK_RV(CKR_SESSION_HANDLE_INVALID, sign());
+    CHECK_RV(CKR_SESSION_HANDLE_INVALID, info());
+    CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session));
+    CHECK_RV(CKR_OK, sign()); // with a permit of the new server
+    CHECK_RV(CKR_OK, sign());
+    CHECK_RV(CKR_OK, info());
+    fake_again();
+    // Even a call that is made once finds the new server: the dead connections show.
+    CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session));
+    CHECK_RV(CKR_OK, C_CloseSession(session));
+    CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session));
+    (void)old;
+}
+
+// A program that closes descriptors it does not know, as daemons do, must not have
+// its own next file written to.
+static void closed_descriptors(void) {
+    for (int fd = 3; fd < 100; fd++)
+        close(fd);
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    for (int fd = 3; fd < 40; fd++)
+        if (fd != pair[0] && fd != pair[1])
+            dup2(pair[0], fd);
+    CHECK_RV(CKR_OK, info());
+    CHECK_RV(CKR_OK, sign());
+    char byte;
+    CHECK(recv(pair[1], &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+    for (int fd = 3; fd < 40; fd++)
+        CHECK(fcntl(fd, F_GETFD) >= 0); // and none of the program's was closed
+    for (int fd = 3; fd < 100; fd++)
+        close(fd);
+}
+
+static void no_descriptors(void) {
+    struct rlimit limit, none;
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    none = limit;
+    none.rlim_cur = 3;
+    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    CHECK_RV(CKR_DEVICE_ERROR, info()); // the connection was closed above, and there is no other
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    CHECK_RV(CKR_OK, info());
+}
+
+int main(void) {
+    fake = fake_start();
+    CHECK_RV(CKR_OK, C_Initialize(NULL));
+    CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session));
+    retries();
+    doubt();
+    slowness();
+    interruptions();
+    restart();
+    closed_descriptors();
+    no_descriptors();
+    CHECK_RV(CKR_OK, C_Finalize(NULL));
+    fake_stop();
+    return 0;
+}

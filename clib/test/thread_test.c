@@ -1,0 +1,160 @@
+// Many threads: on one pool, on one session, with sessions closing under them, with
+// C_Finalize in the middle, with cancellation.
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#include "check.h"
+#include "fake.h"
+
+enum { THREADS = 64, ROUNDS = 50 };
+
+static struct fake *fake;
+static CK_MECHANISM mechanism = {CKM_SHA256_HMAC, NULL, 0};
+
+static void in_threads(unsigned n, void *(*body)(void *), void *argument) {
+    pthread_t threads[THREADS];
+    for (unsigned i = 0; i < n; i++)
+        CHECK(pthread_create(&threads[i], NULL, body, argument) == 0);
+    for (unsigned i = 0; i < n; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
+static CK_RV sign(CK_SESSION_HANDLE session, unsigned char value) {
+    unsigned char output[32];
+    CK_ULONG length = sizeof output;
+    CK_RV rv = C_SignInit(session, &mechanism, FAKE_KEY + 1);
+    if (rv == CKR_OK)
+        rv = C_Sign(session, &value, 1, output, &length);
+    CHECK(rv != CKR_OK || (length == 32 && output[0] == value)); // nobody else's answer
+    return rv;
+}
+
+static void *own_session(void *argument) {
+    (void)argument;
+    CK_SESSION_HANDLE session;
+    CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session));
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        CHECK_RV(CKR_OK, sign(session, (unsigned char)(i + session)));
+        if (i % 16 == 0)
+            CHECK_RV(CKR_OK, C_Logout(session)); // voids all permits
+    }
+    CHECK_RV(CKR_OK, C_CloseSession(session));
+    return NULL;
+}
+
+static void *shared_session(void *argument) {
+    CK_SESSION_HANDLE session = *(CK_SESSION_HANDLE *)argument;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        CK_RV rv = sign(session, (unsigned char)i);
+        // The threads get in each other's way, and nothing worse.
+        CHECK(rv == CKR_OK || rv == CKR_OPERATION_ACTIVE || rv == CKR_OPERATION_NOT_INITIALIZED);
+    }
+    return NULL;
+}
+
+static void *closing(void *argument) {
+    (void)argument;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        CK_SESSION_HANDLE session;
+        CK_SESSION_INFO info;
+        CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT + 1, CKF_SERIAL_SESSION, NULL, NULL, &session));
+        // Handles are numbers in a row here: these belong to whichever thread.
+        for (CK_SESSION_HANDLE other = session > 3 ? session - 3 : 1; other <= session; other++) {
+            CK_RV rv = C_GetSessionInfo(other, &info);
+            CHECK(rv == CKR_OK || rv == CKR_SESSION_HANDLE_INVALID);
+        }
+        CHECK_RV(CKR_OK, C_CloseSession(session));
+    }
+    return NULL;
+}
+
+static _Atomic bool going;
+
+static void *until_the_end(void *argument) {
+    (void)argument;
+    CK_SESSION_HANDLE session;
+    CK_RV rv = C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session);
+    while (rv == CKR_OK) {
+        atomic_store(&going, true);
+        unsigned char random[100];
+        rv = C_GenerateRandom(session, random, sizeof random);
+    }
+    CHECK(rv == CKR_CRYPTOKI_NOT_INITIALIZED || rv == CKR_DEVICE_ERROR || rv == CKR_SESSION_HANDLE_INVALID);
+    return NULL;
+}
+
+static void finalize_under_load(void) {
+    for (int round = 0; round < 20; round++) {
+        pthread_t threads[8];
+        CHECK_RV(CKR_OK, C_Initialize(NULL));
+        atomic_store(&going, false);
+        for (size_t i = 0; i < 8; i++)
+            CHECK(pthread_create(&threads[i], NULL, until_the_end, NULL) == 0);
+        while (!atomic_load(&going))
+            sched_yield();
+        if (round % 2 == 1) // the next Initialize finds late calls of the last state
+            fake_fault(fake, FAULT_WORKING, TL_CALL_GENERATE_RANDOM, 2);
+        CHECK_RV(CKR_OK, C_Finalize(NULL));
+        for (size_t i = 0; i < 8; i++)
+            CHECK(pthread_join(threads[i], NULL) == 0);
+        fake_fault(fake, FAULT_NONE, 0, 0);
+    }
+}
+
+static void *initialising(void *argument) {
+    _Atomic unsigned *first = argument;
+    CK_RV rv = C_Initialize(NULL);
+    CHECK(rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED);
+    if (rv == CKR_OK)
+        atomic_fetch_add(first, 1);
+    return NULL;
+}
+
+// A thread that is cancelled in a call finishes the call: the connection stays whole.
+static void *cancelled(void *argument) {
+    CK_SESSION_HANDLE session = *(CK_SESSION_HANDLE *)argument;
+    unsigned char random[1000];
+    atomic_store(&going, true);
+    for (;;) {
+        CHECK_RV(CKR_OK, C_GenerateRandom(session, random, sizeof random));
+        pthread_testcancel();
+    }
+    return NULL;
+}
+
+__attribute__((unused)) static void cancellation(CK_SESSION_HANDLE session) {
+    unsigned connections = atomic_load(&fake->connections);
+    for (int i = 0; i < 50; i++) {
+        pthread_t thread;
+        void *result;
+        atomic_store(&going, false);
+        CHECK(pthread_create(&thread, NULL, cancelled, &session) == 0);
+        while (!atomic_load(&going))
+            sched_yield();
+        CHECK(pthread_cancel(thread) == 0 && pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED);
+    }
+    CHECK(atomic_load(&fake->connections) == connections);
+}
+
+int main(void) {
+    fake = fake_start();
+    _Atomic unsigned first = 0;
+    in_threads(16, initialising, &first);
+    CHECK(atomic_load(&first) == 1);
+    in_threads(THREADS, own_session, NULL);
+    CHECK(atomic_load(&fake->connections) <= THREADS + 1);
+    CK_SESSION_HANDLE session;
+    CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session));
+    in_threads(8, shared_session, &session);
+    in_threads(16, closing, NULL);
+    CHECK_RV(CKR_OK, C_CloseSession(session));
+    CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session));
+#if !defined(__SANITIZE_ADDRESS__) // which leaves a cancelled thread's stack marked as in use
+    cancellation(session);
+#endif
+    CHECK_RV(CKR_OK, C_Finalize(NULL));
+    finalize_under_load();
+    fake_stop();
+    return 0;
+}
