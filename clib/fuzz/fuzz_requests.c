@@ -134,12 +134,11 @@ static struct tl_template sample_template(int index) { return (void)index, attri
 static struct tl_mechanism sample_mechanism(int index) { return (void)index, mechanism(); }
 
 static struct tl_ulongs sample_u64s(int index) {
-    static CK_ULONG numbers[256];
-    (void)index;
+    static CK_ULONG numbers[8][256];
     size_t count = tl_get_u8(&input);
     for (size_t i = 0; i < count; i++)
-        numbers[i] = tl_get_u64(&input);
-    return (struct tl_ulongs){numbers, count};
+        numbers[index][i] = tl_get_u64(&input);
+    return (struct tl_ulongs){numbers[index], count};
 }
 
 #include "../gen/put_samples.h"

@@ -80,8 +80,8 @@ static const char most_text[] = "\xc3\xbc\xe2\x82\xac\xf0\x9d\x84\x9e";
 
 static struct tl_bytes sample_text(unsigned index) {
     static char texts[32][16];
-    snprintf(texts[index % 32], sizeof texts[0], "field %u", index);
-    return variant == ZERO ? (struct tl_bytes){0} : string(variant == MOST ? most_text : texts[index % 32]);
+    snprintf(texts[index], sizeof texts[0], "field %u", index);
+    return variant == ZERO ? (struct tl_bytes){0} : string(variant == MOST ? most_text : texts[index]);
 }
 
 static size_t sample_numbers(unsigned index, CK_ULONG numbers[3]) {
@@ -100,9 +100,9 @@ static size_t sample_numbers(unsigned index, CK_ULONG numbers[3]) {
 }
 
 static struct tl_ulongs sample_u64s(unsigned index) {
-    static CK_ULONG numbers[3];
-    size_t count = sample_numbers(index, numbers);
-    return (struct tl_ulongs){numbers, count};
+    static CK_ULONG numbers[32][3];
+    size_t count = sample_numbers(index, numbers[index]);
+    return (struct tl_ulongs){numbers[index], count};
 }
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
