@@ -37,8 +37,9 @@ type application struct {
 
 	links int // guarded by applications.mu
 
+	ended atomic.Bool // read by every call, set under mu
+
 	mu      sync.Mutex
-	ended   bool                                  // guarded by mu
 	members map[cryptoki.SlotID]*partition.Member // guarded by mu
 }
 
@@ -50,6 +51,10 @@ type applications struct {
 	// shutdown says that links end because the server does.
 	shutdown atomic.Bool
 }
+
+// maxLinks bounds the connections of one application. Each may have a frame of
+// 1 MiB under way; libtidelock.so opens at most 512.
+const maxLinks = 512
 
 // join finds or creates the application of an id for one more link.
 func (a *applications) join(id, secret [16]byte, caller Caller, program string) (*application, error) {
@@ -68,6 +73,9 @@ func (a *applications) join(id, secret [16]byte, caller Caller, program string) 
 	}
 	if subtle.ConstantTimeCompare(app.secret[:], secret[:]) != 1 || app.uid != caller.UID {
 		return nil, cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "uid %d brought another secret or user for application %d", caller.UID, app.number)
+	}
+	if app.links >= maxLinks {
+		return nil, cryptoki.Errorf(cryptoki.CKR_DEVICE_MEMORY, "application %d has %d connections", app.number, app.links)
 	}
 	app.links++
 	return app, nil
@@ -107,7 +115,7 @@ func (a *applications) count() int {
 // to the next server with its tickets.
 func (app *application) end(keepLogin bool) {
 	app.mu.Lock()
-	app.ended = true
+	app.ended.Store(true)
 	members := app.members
 	app.members = nil
 	app.mu.Unlock()
@@ -120,7 +128,7 @@ func (app *application) end(keepLogin bool) {
 func (app *application) member(slot cryptoki.SlotID, p *partition.Partition, caller Caller) (*partition.Member, error) {
 	app.mu.Lock()
 	defer app.mu.Unlock()
-	if app.ended {
+	if app.ended.Load() {
 		return nil, cryptoki.CKR_CRYPTOKI_NOT_INITIALIZED
 	}
 	m := app.members[slot]

@@ -71,8 +71,11 @@ func (t *typed[Q, R, PQ, PR]) run(l *Link, header wire.Header, body []byte) (wir
 		return nil, nil, err
 	}
 	r := request{Link: l}
-	if t.needs >= needApplication && (l.app == nil || header.Application != l.app.number) {
-		return nil, nil, cryptoki.Errorf(cryptoki.CKR_CRYPTOKI_NOT_INITIALIZED, "Hello must come first")
+	if t.needs >= needApplication && (l.app == nil || l.app.ended.Load() || header.Application != l.app.number) {
+		return nil, nil, cryptoki.Errorf(cryptoki.CKR_CRYPTOKI_NOT_INITIALIZED, "Hello must come first, and Goodbye was last")
+	}
+	if err := l.hsm.Failed(); err != nil {
+		return nil, nil, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the HSM does not serve: %w", err)
 	}
 	if t.needs >= needSession {
 		if r.session = l.hsm.session(header.Session, l.app); r.session == nil {
@@ -121,9 +124,6 @@ func (l *Link) run(header wire.Header, body []byte) (wire.Message, *partition.Se
 		}
 		x = build()
 		l.exchanges[header.Call] = x
-	}
-	if err := l.hsm.Failed(); err != nil {
-		return nil, nil, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the HSM does not serve: %w", err)
 	}
 	return x.run(l, header, body)
 }
