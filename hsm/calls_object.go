@@ -29,6 +29,9 @@ func (r *request) objectSize(q *wire.ObjectSizeRequest, p *wire.ObjectSizeReply)
 }
 
 func (r *request) getAttributes(q *wire.GetAttributesRequest, p *wire.GetAttributesReply) error {
+	if len(q.Types) > wire.MaxAttributes {
+		return cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "%d attributes in one call, at most %d", len(q.Types), wire.MaxAttributes)
+	}
 	return r.session.Attributes(cryptoki.ObjectHandle(q.Object), q.Types, func(s object.Status, value []byte) {
 		p.Values = append(p.Values, wire.Value{Status: uint8(s), Value: value})
 	})
