@@ -84,7 +84,7 @@ func TestGoodbye(t *testing.T) {
 	s := one.open(readWrite)
 	over := session{two, s.handle}
 	one.must(one.call(wire.CallGoodbye, 0, &wire.GoodbyeRequest{}, &wire.GoodbyeReply{}))
-	want(t, "a session over another link", over.do0(), cryptoki.CKR_SESSION_HANDLE_INVALID)
+	want(t, "a session over another link", over.do0(), cryptoki.CKR_CRYPTOKI_NOT_INITIALIZED)
 	_, rv := two.tryOpen(readWrite)
 	want(t, "a new session over another link", rv, cryptoki.CKR_CRYPTOKI_NOT_INITIALIZED)
 	for _, c := range []*client{one, two} {
@@ -252,8 +252,11 @@ func TestEveryCall(t *testing.T) {
 	c.must(c.call(wire.CallGoodbye, 0, &wire.GoodbyeRequest{}, &wire.GoodbyeReply{}))
 
 	for _, call := range wire.Calls() {
-		if !slices.Contains(seen, call) {
-			t.Errorf("%v was not called", call)
+		if slices.Contains(seen, call) {
+			continue
 		}
+		// Only a call that is not built may be left out here.
+		rv := c.call(call, 0, call.NewRequest(), call.NewReply())
+		want(t, call.String()+", which this test does not cover", rv, cryptoki.CKR_FUNCTION_NOT_SUPPORTED)
 	}
 }

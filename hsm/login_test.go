@@ -144,31 +144,54 @@ func TestLockHoldsAgainstRememberedPIN(t *testing.T) {
 	want(t, "the right PIN", s.login(cryptoki.CKU_USER, coPIN), cryptoki.CKR_PIN_LOCKED)
 }
 
-// When the store fails between the count and its forgiveness, the try stays charged:
-// whoever pulls the plug before each answer gets no guess for nothing.
+// interruptLogin tries a PIN and restarts the HSM between the first durable step and
+// the second.
+func (b *box) interruptLogin(pin string) {
+	b.t.Helper()
+	s := b.app().open(readWrite)
+	updates := 0
+	cut := func() error {
+		if updates++; updates > 1 {
+			return errors.New("the plug was pulled")
+		}
+		return nil
+	}
+	b.store.onUpdate.Store(&cut)
+	want(b.t, "an interrupted login", s.login(cryptoki.CKU_USER, pin), cryptoki.CKR_DEVICE_ERROR)
+	if got := s.state(); got != cryptoki.CKS_RW_PUBLIC_SESSION {
+		b.t.Errorf("an interrupted login left state %v", got)
+	}
+	b.restart()
+}
+
+// A try whose outcome was lost counts as a wrong one, so that whoever pulls the plug
+// before each answer gets no guess for nothing; but a crash alone locks no role.
 func TestInterruptedLoginIsCharged(t *testing.T) {
 	b := newHSM(t)
-	for n := 1; n <= maxTries; n++ {
-		s := b.app().open(readWrite)
-		updates := 0
-		cut := func() error {
-			if updates++; updates > 1 {
-				return errors.New("the plug was pulled")
-			}
-			return nil
-		}
-		b.store.onUpdate.Store(&cut)
-		want(t, fmt.Sprint("interrupted login ", n), s.login(cryptoki.CKU_USER, coPIN), cryptoki.CKR_DEVICE_ERROR)
-		if got := s.state(); got != cryptoki.CKS_RW_PUBLIC_SESSION {
-			t.Errorf("an interrupted login left state %v", got)
-		}
-		b.restart()
+	for range maxTries / 2 {
+		b.interruptLogin("wrong PIN")
+		b.interruptLogin(coPIN)
 	}
+	b.interruptLogin(coPIN)
 	s := b.app().open(readWrite)
-	if s.tokenFlags()&cryptoki.CKF_USER_PIN_LOCKED == 0 {
-		t.Errorf("%d interrupted logins were not all charged: flags %#x", maxTries, uint64(s.tokenFlags()))
+	if flags := s.tokenFlags() & userPINFlags; flags != cryptoki.CKF_USER_PIN_COUNT_LOW|cryptoki.CKF_USER_PIN_FINAL_TRY {
+		t.Errorf("after %d interrupted logins the flags are %#x", maxTries+1, uint64(flags))
 	}
-	want(t, "one more", s.login(cryptoki.CKU_USER, coPIN), cryptoki.CKR_PIN_LOCKED)
+	want(t, "a wrong PIN after them", s.login(cryptoki.CKU_USER, "wrong PIN"), cryptoki.CKR_PIN_LOCKED)
+	b.restart()
+	want(t, "the right one after that", b.app().open(readWrite).login(cryptoki.CKU_USER, coPIN), cryptoki.CKR_PIN_LOCKED)
+}
+
+// After interrupted logins a right PIN still forgives.
+func TestRightPINAfterInterruptedLogins(t *testing.T) {
+	b := newHSM(t)
+	for range 2 * maxTries {
+		b.interruptLogin(coPIN)
+	}
+	s := b.user()
+	if flags := s.tokenFlags() & userPINFlags; flags != 0 {
+		t.Errorf("the flags are %#x", uint64(flags))
+	}
 }
 
 // When the count cannot be made durable, the PIN is not looked at.

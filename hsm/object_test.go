@@ -233,7 +233,7 @@ func TestPrivateObjectsAreInvisible(t *testing.T) {
 	data := s.mustCreate(dataObject(true, true, "data"))
 	theirs := s.mustCreate(dataObject(false, false, "session object"))
 
-	// Of the same name for all: cached for the maker, or not in memory at all.
+	// At first the objects are in memory, after a restart they are not.
 	for _, when := range []string{"while another application is logged in", "after a restart"} {
 		nobody := b.app().open(readWrite)
 		for what, h := range map[string]uint64{
