@@ -134,7 +134,7 @@ func (app *application) member(slot cryptoki.SlotID, p *partition.Partition, cal
 	m := app.members[slot]
 	if m == nil {
 		m = p.Join(partition.Actor{
-			Application: app.number, ID: app.id, UID: app.uid, PID: caller.PID, Program: app.program,
+			Application: app.number, ID: app.id, Secret: app.secret, UID: app.uid, PID: caller.PID, Program: app.program,
 		})
 		app.members[slot] = m
 	}

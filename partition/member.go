@@ -14,8 +14,10 @@ import (
 type Actor struct {
 	// Application is the number that the running server knows it by.
 	Application uint64
-	// ID is the application's own, which a restarted server knows it by.
+	// ID is the application's own, which a restarted server knows it by; Secret proves
+	// that it is the application's.
 	ID      [16]byte
+	Secret  [16]byte
 	UID     uint32
 	PID     int32
 	Program string

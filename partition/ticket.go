@@ -19,9 +19,9 @@ import (
 //
 //	version 1 · role 1 · uid 4 · credential epoch 8 · expiry 8 (Unix seconds) · MAC 32 · sealed key
 //
-// The MAC is over all but the sealed key, and the sealed key is bound to all but
-// the expiry, which the server moves on while the application lives, without the
-// ticket.
+// The MAC is over all but the sealed key. The sealed key is bound to the
+// application's secret and to all but the expiry, which the server moves on while the
+// application lives, without the ticket.
 const (
 	ticketVersion = 1
 	ticketSize    = 32
@@ -51,6 +51,11 @@ func (p *Partition) ticketContext(application [16]byte, t ticketRecord) seal.Con
 	return seal.NewContext("ticket").Uint64(uint64(p.id)).Bytes(application[:]).Bytes(t.head())
 }
 
+// sealedContext is what the member's sealed key is bound to.
+func (m *Member) sealedContext(t ticketRecord) seal.Context {
+	return m.partition.ticketContext(m.actor.ID, t).Bytes(m.actor.Secret[:])
+}
+
 func (p *Partition) encodeTicket(application [16]byte, t ticketRecord) []byte {
 	expiry := uint64(t.expiry.Unix())
 	sum := p.config.Counters.Sum(p.ticketContext(application, t).Uint64(expiry))
@@ -78,7 +83,7 @@ func (p *Partition) parseTicket(application [16]byte, b []byte) (ticketRecord, e
 // It makes none where tickets are off, or where there is no key to keep.
 func (p *Partition) issue(w keystore.Writer, m *Member, role Role, epoch uint64, kek *seal.PartKEK, ticket secret.Bytes) error {
 	t := ticketRecord{role: role, uid: m.actor.UID, epoch: epoch, expiry: p.config.Now().Add(p.config.TicketLife)}
-	t.sealed = kek.Seal(p.config.Key.Ticket(ticket), p.ticketContext(m.actor.ID, t))
+	t.sealed = kek.Seal(p.config.Key.Ticket(ticket), m.sealedContext(t))
 	return w.Put(keystore.TableCounter, p.ticketKey(m.actor.ID), p.encodeTicket(m.actor.ID, t))
 }
 
@@ -125,7 +130,7 @@ func (m *Member) Resume(ticket secret.Bytes) (bool, error) {
 		if tries.failed >= maxTries || wrap.Epoch != t.epoch || t.uid != m.actor.UID || !p.config.Now().Before(t.expiry) {
 			return nil
 		}
-		kek, _ = seal.OpenPartKEK(p.config.Key.Ticket(ticket), t.sealed, p.ticketContext(m.actor.ID, t))
+		kek, _ = seal.OpenPartKEK(p.config.Key.Ticket(ticket), t.sealed, m.sealedContext(t))
 		return nil
 	})
 	if err != nil || kek == nil {
@@ -136,6 +141,7 @@ func (m *Member) Resume(ticket secret.Bytes) (bool, error) {
 	defer p.mu.Unlock()
 	if m.Role() == RoleNone {
 		p.enter(m, t.role, kek)
+		m.ticketed = true // a logout voids the ticket that was used
 	}
 	return true, nil
 }
