@@ -248,6 +248,7 @@ func TestEveryCall(t *testing.T) {
 	if info := b.info(c); info.Sessions != 0 {
 		t.Errorf("%d sessions after all were closed", info.Sessions)
 	}
+	c.resume(nil, readWrite)
 	c.must(c.call(wire.CallStop, 0, &wire.StopRequest{}, &wire.StopReply{}))
 	c.must(c.call(wire.CallGoodbye, 0, &wire.GoodbyeRequest{}, &wire.GoodbyeReply{}))
 

@@ -32,12 +32,17 @@ type box struct {
 	disk    *memstore.Disk
 	store   *interposed
 	rootKey secret.Bytes
+	clock   time.Time     // what the HSM takes for the time
+	life    time.Duration // of tickets
 }
+
+// ticketLife is how long a login outlives a test HSM.
+const ticketLife = 24 * time.Hour
 
 // newHSM makes a test HSM with one partition in slot 0 and starts it.
 func newHSM(t testing.TB) *box {
 	t.Helper()
-	b := &box{t: t, disk: new(memstore.Disk), rootKey: secret.New(32)}
+	b := &box{t: t, disk: new(memstore.Disk), rootKey: secret.New(32), clock: time.Unix(1_800_000_000, 0), life: ticketLife}
 	rand.Read(b.rootKey.Expose())
 	store := memstore.Open(b.disk)
 	err := hsm.CreateDevelopment(store, b.rootKey, hsm.Development{
@@ -58,8 +63,8 @@ func (b *box) start() {
 	b.store = &interposed{Store: memstore.Open(b.disk)}
 	var err error
 	b.HSM, err = hsm.Open(hsm.Config{
-		Store: b.store, Answers: []secret.Bytes{b.rootKey}, Now: time.Now,
-		Log: slog.New(slog.DiscardHandler), Server: "test server",
+		Store: b.store, Answers: []secret.Bytes{b.rootKey}, Now: func() time.Time { return b.clock },
+		Log: slog.New(slog.DiscardHandler), Server: "test server", TicketLife: b.life,
 	})
 	if err != nil {
 		b.t.Fatal(err)
