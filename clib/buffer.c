@@ -212,7 +212,7 @@ struct tl_bytes tl_get_bytes(struct tl_view *v) {
 
 struct tl_u64s tl_get_u64s(struct tl_view *v) {
     size_t count = tl_get_u32(v);
-    const uint8_t *data = count > v->left / 8 ? take(v, SIZE_MAX) : take(v, count * 8);
+    const uint8_t *data = take(v, count * sizeof(uint64_t));
     return data == NULL ? (struct tl_u64s){0} : (struct tl_u64s){.data = data, .count = count};
 }
 

@@ -17,6 +17,7 @@ func buildC(t *testing.T, compiler, sanitizers, main string) string {
 	if err != nil {
 		t.Skipf("no %s", compiler)
 	}
+	readSources(t)
 	program := filepath.Join(t.TempDir(), "program")
 	build := exec.Command(path, "-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-Wconversion",
 		"-Wshadow", "-fsanitize="+sanitizers, "-fno-sanitize-recover=all", "-DTL_HEAP", "-Iinclude", "-o", program,
@@ -26,6 +27,23 @@ func buildC(t *testing.T, compiler, sanitizers, main string) string {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	return program
+}
+
+// readSources reads what the compiler will read: go test would otherwise not know
+// that a cached result is stale.
+func readSources(t *testing.T) {
+	t.Helper()
+	for _, pattern := range []string{"*.[ch]", "gen/*", "test/*.c", "fuzz/*.c", "include/tidelock/*.h"} {
+		files, err := filepath.Glob("../clib/" + pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if _, err := os.ReadFile(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // TestCCodec runs the C codec on the golden vectors.

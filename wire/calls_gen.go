@@ -40,6 +40,9 @@ const (
 	CallHSMInfo          Call = 100
 	CallPartitionList    Call = 101
 	CallStop             Call = 102
+	CallAuditRead        Call = 110
+	CallAuditVerify      Call = 111
+	CallAuditCheckpoint  Call = 112
 )
 
 // table lists the calls by rising number.
@@ -80,4 +83,7 @@ var table = [...]callInfo{
 	{call: CallHSMInfo, name: "HSMInfo", request: func() Message { return new(HSMInfoRequest) }, reply: func() Message { return new(HSMInfoReply) }},
 	{call: CallPartitionList, name: "PartitionList", request: func() Message { return new(PartitionListRequest) }, reply: func() Message { return new(PartitionListReply) }},
 	{call: CallStop, name: "Stop", request: func() Message { return new(StopRequest) }, reply: func() Message { return new(StopReply) }},
+	{call: CallAuditRead, name: "AuditRead", request: func() Message { return new(AuditReadRequest) }, reply: func() Message { return new(AuditReadReply) }},
+	{call: CallAuditVerify, name: "AuditVerify", request: func() Message { return new(AuditVerifyRequest) }, reply: func() Message { return new(AuditVerifyReply) }},
+	{call: CallAuditCheckpoint, name: "AuditCheckpoint", request: func() Message { return new(AuditCheckpointRequest) }, reply: func() Message { return new(AuditCheckpointReply) }},
 }

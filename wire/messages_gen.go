@@ -1426,6 +1426,7 @@ type HSMInfoReply struct {
 	Sessions      uint64
 	UptimeSeconds uint64
 	Approved      string
+	Rollback      string
 }
 
 // AppendTo implements Message.
@@ -1442,6 +1443,7 @@ func (m *HSMInfoReply) AppendTo(b []byte) []byte {
 	b = appendU64(b, m.Sessions)
 	b = appendU64(b, m.UptimeSeconds)
 	b = appendText(b, m.Approved)
+	b = appendText(b, m.Rollback)
 	return b
 }
 
@@ -1460,6 +1462,7 @@ func (m *HSMInfoReply) Parse(b []byte) error {
 	m.Sessions = d.u64("sessions")
 	m.UptimeSeconds = d.u64("uptimeSeconds")
 	m.Approved = d.text("approved")
+	m.Rollback = d.text("rollback")
 	return d.end(CallHSMInfo, "reply")
 }
 
@@ -1527,4 +1530,128 @@ func (m *StopReply) AppendTo(b []byte) []byte {
 func (m *StopReply) Parse(b []byte) error {
 	d := decoder{rest: b}
 	return d.end(CallStop, "reply")
+}
+
+// AuditReadRequest is the body of the request of AuditRead.
+type AuditReadRequest struct {
+	From  uint64
+	Limit uint32
+}
+
+// AppendTo implements Message.
+func (m *AuditReadRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.From)
+	b = appendU32(b, m.Limit)
+	return b
+}
+
+// Parse implements Message.
+func (m *AuditReadRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.From = d.u64("from")
+	m.Limit = d.u32("limit")
+	return d.end(CallAuditRead, "request")
+}
+
+// AuditReadReply is the body of the reply of AuditRead.
+type AuditReadReply struct {
+	Header  string
+	Entries []string
+	Newest  uint64
+}
+
+// AppendTo implements Message.
+func (m *AuditReadReply) AppendTo(b []byte) []byte {
+	b = appendText(b, m.Header)
+	b = appendTexts(b, m.Entries)
+	b = appendU64(b, m.Newest)
+	return b
+}
+
+// Parse implements Message.
+func (m *AuditReadReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Header = d.text("header")
+	m.Entries = d.texts(m.Entries, "entries")
+	m.Newest = d.u64("newest")
+	return d.end(CallAuditRead, "reply")
+}
+
+// AuditVerifyRequest is the body of the request of AuditVerify.
+type AuditVerifyRequest struct{}
+
+// AppendTo implements Message.
+func (m *AuditVerifyRequest) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *AuditVerifyRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallAuditVerify, "request")
+}
+
+// AuditVerifyReply is the body of the reply of AuditVerify.
+type AuditVerifyReply struct {
+	Sound  bool
+	Newest uint64
+	Kind   string
+	First  uint64
+	Last   uint64
+	Fault  string
+}
+
+// AppendTo implements Message.
+func (m *AuditVerifyReply) AppendTo(b []byte) []byte {
+	b = appendBool(b, m.Sound)
+	b = appendU64(b, m.Newest)
+	b = appendText(b, m.Kind)
+	b = appendU64(b, m.First)
+	b = appendU64(b, m.Last)
+	b = appendText(b, m.Fault)
+	return b
+}
+
+// Parse implements Message.
+func (m *AuditVerifyReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Sound = d.bool("sound")
+	m.Newest = d.u64("newest")
+	m.Kind = d.text("kind")
+	m.First = d.u64("first")
+	m.Last = d.u64("last")
+	m.Fault = d.text("fault")
+	return d.end(CallAuditVerify, "reply")
+}
+
+// AuditCheckpointRequest is the body of the request of AuditCheckpoint.
+type AuditCheckpointRequest struct{}
+
+// AppendTo implements Message.
+func (m *AuditCheckpointRequest) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *AuditCheckpointRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallAuditCheckpoint, "request")
+}
+
+// AuditCheckpointReply is the body of the reply of AuditCheckpoint.
+type AuditCheckpointReply struct {
+	Checkpoint string
+}
+
+// AppendTo implements Message.
+func (m *AuditCheckpointReply) AppendTo(b []byte) []byte {
+	b = appendText(b, m.Checkpoint)
+	return b
+}
+
+// Parse implements Message.
+func (m *AuditCheckpointReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Checkpoint = d.text("checkpoint")
+	return d.end(CallAuditCheckpoint, "reply")
 }

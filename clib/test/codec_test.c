@@ -429,6 +429,24 @@ static void check_refusals(void) {
     tl_buffer_free(&b);
 }
 
+// Bodies that are as long as they claim, but wrong.
+static void check_wrong_replies(void) {
+    static const uint8_t bool_2[] = {0, 0, 0, 0, 2};
+    static const uint8_t status_3[] = {1, 0, 0, 0, 3, 0, 0, 0, 0};
+    static const uint8_t secret_value[] = {1, 0, 0, 0, 1, 1, 0, 0, 0, 42};
+    static uint8_t many_values[4 + 5 * (TL_MAX_ATTRIBUTES + 1)] = {1, 1};
+    struct tl_find_reply find;
+    struct tl_get_attributes_reply get;
+    if (tl_get_find(&(struct tl_view){bool_2, sizeof bool_2, false}, &find))
+        fail("a reply", "has a bool of 2");
+    if (tl_get_get_attributes(&(struct tl_view){status_3, sizeof status_3, false}, &get))
+        fail("a reply", "has a status of 3");
+    if (tl_get_get_attributes(&(struct tl_view){secret_value, sizeof secret_value, false}, &get))
+        fail("a reply", "has the value of a sensitive attribute");
+    if (tl_get_get_attributes(&(struct tl_view){many_values, sizeof many_values, false}, &get) || get.values.count != 0)
+        fail("a reply", "has 257 values");
+}
+
 static void check_nested(void) {
     struct tl_buffer b = {0};
     variant = SAMPLE;
@@ -496,6 +514,7 @@ int main(int argc, char **argv) {
     if (lines < 3 * (COUNT(put_samples) + COUNT(get_samples)))
         fail("the golden file", "lacks calls");
     check_refusals();
+    check_wrong_replies();
     check_nested();
     printf("%zu vectors, %d failures\n", lines, failures);
     return failures == 0 ? 0 : 1;
