@@ -55,7 +55,7 @@ static void works_anew(void) {
     unsigned hellos = atomic_load(&fake->hellos);
     CHECK_RV(CKR_OK, C_Initialize(NULL));
     CHECK(atomic_load(&fake->hellos) > hellos); // an application of its own
-    CHECK_RV(CKR_SESSION_HANDLE_INVALID, sign(session));
+    CHECK_RV(CKR_SESSION_HANDLE_INVALID, sign(session)); // the parent's
     CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &mine));
     CHECK_RV(CKR_OK, sign(mine));
     CHECK_RV(CKR_OK, sign(mine));
@@ -129,6 +129,35 @@ static void busy_parent(pid_t (*make)(void), int children) {
     atomic_store(&over, true);
     for (size_t i = 0; i < 4; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
+static void *opening_and_closing(void *argument) {
+    (void)argument;
+    while (!atomic_load(&over)) {
+        CHECK_RV(CKR_OK, C_Finalize(NULL));
+        CHECK_RV(CKR_OK, C_Initialize(NULL));
+    }
+    return NULL;
+}
+
+// A fork in the middle of the parent's C_Initialize or C_Finalize: the child owns a
+// half-made state and a lock that nobody will release.
+static void fork_in_initialize(pid_t (*make)(void), int children) {
+    pthread_t thread;
+    atomic_store(&over, false);
+    CHECK(pthread_create(&thread, NULL, opening_and_closing, NULL) == 0);
+    for (int i = 0; i < children; i++) {
+        pid_t next = make();
+        if (next == 0) {
+            alarm(60);
+            works_anew();
+            _exit(0);
+        }
+        await(next);
+    }
+    atomic_store(&over, true);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session));
 }
 
 // A child closes the parent's connections when it initialises, but not what has
@@ -207,6 +236,7 @@ int main(void) {
         CHECK_RV(CKR_OK, sign(session));
         skipped_generation(ways[i]);
         busy_parent(ways[i], 30);
+        fork_in_initialize(ways[i], 100);
     }
     descriptors();
     if (!SANITIZED)

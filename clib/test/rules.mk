@@ -22,7 +22,18 @@ $(foreach t,$(CLIB_TESTS),$(eval $(call test_program,$(t),asan,$(ASAN))))
 $(foreach t,$(CLIB_TESTS),$(eval $(call test_program,$(t),tsan,$(TSAN))))
 $(foreach t,$(CLIB_TESTS),$(eval $(call test_program,$(t),plain,)))
 
-test: $(CLIB_TESTS:%=$(TEST_OUT)/%.asan.passed) $(CLIB_TESTS:%=$(TEST_OUT)/%.tsan.passed) \
+# Memory is searched without a sanitizer's, which is too much of it.
+$(eval $(call test_program,secret,plain,))
+
+$(TEST_OUT)/autostart_test: test/autostart_test.c test/check.h $(HEADERS) test/rules.mk
+	@mkdir -p $(@D)
+	$(CC) $(LANGUAGE) $(WARNINGS) -g -O1 -o $@ $<
+
+$(TEST_OUT)/autostart.passed: $(TEST_OUT)/autostart_test $(OUT)/libtidelock.so
+	timeout 60 $< $(OUT)/libtidelock.so
+	@touch $@
+
+test: $(TEST_OUT)/secret.plain.passed $(TEST_OUT)/autostart.passed $(CLIB_TESTS:%=$(TEST_OUT)/%.asan.passed) $(CLIB_TESTS:%=$(TEST_OUT)/%.tsan.passed) \
 	$(CLIB_TESTS:%=$(TEST_OUT)/%.plain.passed)
 
 .PHONY: test
