@@ -88,12 +88,12 @@ func prepare(load, module, home string) (*side, error) {
 }
 
 func (s *side) run(args ...string) ([]byte, error) {
-	args = append([]string{"--module", s.token.Module, "--token", token.Label, "--pin", token.PIN}, args...)
-	cmd := s.token.Command(s.load, args...)
+	fixed := []string{"--module", s.token.Module, "--token", token.Label, "--pin", token.PIN}
+	cmd := s.token.Command(s.load, append(fixed, args...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("%s with %s: %w", strings.Join(cmd.Args[len(cmd.Args)-2:], " "), s.token.Module, err)
+		return nil, fmt.Errorf("load %s with %s: %w", strings.Join(args, " "), s.token.Module, err)
 	}
 	return out, nil
 }

@@ -7,8 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-double cpu_seconds(pid_t pid)
-{
+double cpu_seconds(pid_t pid) {
     clockid_t clock;
     struct timespec now;
     if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &now) != 0)
@@ -16,15 +15,14 @@ double cpu_seconds(pid_t pid)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-pid_t cpu_peer(void)
-{
+pid_t cpu_peer(void) {
     DIR *fds = opendir("/proc/self/fd");
     if (fds == NULL)
         return 0;
     pid_t peer = 0;
     for (struct dirent *entry; peer == 0 && (entry = readdir(fds)) != NULL;) {
         int fd = atoi(entry->d_name);
-        if (fd <= STDERR_FILENO) /* inherited; also "." and ".." */
+        if (fd <= STDERR_FILENO) // inherited; also "." and ".."
             continue;
         int domain = 0;
         socklen_t length = sizeof domain;

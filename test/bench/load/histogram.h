@@ -1,5 +1,5 @@
-/* A log-linear histogram of latencies in nanoseconds: 32 buckets for every
-   power of two, so that a quantile is right to 1.6 %. */
+// A log-linear histogram of latencies in nanoseconds: 32 buckets for every
+// power of two, so that a quantile is right to 1.6 %.
 #ifndef HISTOGRAM_H
 #define HISTOGRAM_H
 
@@ -16,17 +16,15 @@ struct histogram {
     uint64_t count[HISTOGRAM_BUCKETS];
 };
 
-static inline size_t histogram_bucket(uint64_t ns)
-{
+static inline size_t histogram_bucket(uint64_t ns) {
     if (ns < HISTOGRAM_SUB)
         return (size_t)ns;
     unsigned shift = 63u - (unsigned)__builtin_clzll(ns) - HISTOGRAM_BITS;
     return (size_t)((shift + 1u) * HISTOGRAM_SUB + ((ns >> shift) - HISTOGRAM_SUB));
 }
 
-/* The middle of a bucket. */
-static inline double histogram_value(size_t bucket)
-{
+// The middle of a bucket.
+static inline double histogram_value(size_t bucket) {
     if (bucket < HISTOGRAM_SUB)
         return (double)bucket;
     unsigned shift = (unsigned)(bucket / HISTOGRAM_SUB) - 1u;
@@ -34,21 +32,18 @@ static inline double histogram_value(size_t bucket)
     return (double)low + (double)(UINT64_C(1) << shift) / 2;
 }
 
-static inline void histogram_add(struct histogram *h, uint64_t ns)
-{
+static inline void histogram_add(struct histogram *h, uint64_t ns) {
     h->count[histogram_bucket(ns)]++;
 }
 
-static inline void histogram_merge(struct histogram *into, const struct histogram *from)
-{
+static inline void histogram_merge(struct histogram *into, const struct histogram *from) {
     for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
         into->count[i] += from->count[i];
 }
 
-/* The latency, in nanoseconds, that the fraction q of all were no slower than;
-   0 for an empty histogram. */
-static inline double histogram_quantile(const struct histogram *h, double q)
-{
+// The latency, in nanoseconds, that the fraction q of all were no slower than;
+// 0 for an empty histogram.
+static inline double histogram_quantile(const struct histogram *h, double q) {
     uint64_t total = 0, seen = 0;
     for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
         total += h->count[i];

@@ -1,9 +1,9 @@
-/* load repeats one PKCS#11 operation in many threads and reports, as a line of
-   JSON, how often and how fast it went. With --prepare it makes the keys that
-   the operations need and says which module it has found.
-
-   It is C so that nothing but the module is measured: no runtime schedules the
-   threads, and no garbage collector runs beside them. */
+// load repeats one PKCS#11 operation in many threads and reports, as a line of
+// JSON, how often and how fast it went. With --prepare it makes the keys that
+// the operations need and says which module it has found.
+//
+// It is C so that nothing but the module is measured: no runtime schedules the
+// threads, and no garbage collector runs beside them.
 #define _GNU_SOURCE
 #include "cpu.h"
 #include "histogram.h"
@@ -31,8 +31,8 @@ struct options {
 
 struct run {
     const struct op *op;
-    uint64_t duration; /* ns */
-    /* All threads and main meet here twice: warmed up, and to start. */
+    uint64_t duration; // ns
+    // All threads and main meet here twice: warmed up, and to start.
     pthread_barrier_t gate;
 };
 
@@ -45,8 +45,7 @@ struct thread {
     CK_RV first_error;
 };
 
-_Noreturn static void fail(const char *format, ...)
-{
+_Noreturn static void fail(const char *format, ...) {
     va_list args;
     va_start(args, format);
     fputs("load: ", stderr);
@@ -56,21 +55,18 @@ _Noreturn static void fail(const char *format, ...)
     exit(1);
 }
 
-static void check(const char *call, CK_RV rv)
-{
+static void check(const char *call, CK_RV rv) {
     if (rv != CKR_OK)
         fail("%s: 0x%lx", call, rv);
 }
 
-static uint64_t now(void)
-{
+static uint64_t now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void *work(void *argument)
-{
+static void *work(void *argument) {
     struct thread *t = argument;
     const struct op *op = t->run->op;
     for (int i = 0; i < WARM_UP; i++, t->lane.count++)
@@ -92,8 +88,7 @@ static void *work(void *argument)
     return NULL;
 }
 
-static const CK_FUNCTION_LIST *load_module(const char *path)
-{
+static const CK_FUNCTION_LIST *load_module(const char *path) {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL)
         fail("%s", dlerror());
@@ -103,13 +98,12 @@ static const CK_FUNCTION_LIST *load_module(const char *path)
         fail("%s", dlerror());
     CK_FUNCTION_LIST *p11;
     check("C_GetFunctionList", get(&p11));
-    CK_C_INITIALIZE_ARGS args = { .flags = CKF_OS_LOCKING_OK };
+    CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK};
     check("C_Initialize", p11->C_Initialize(&args));
     return p11;
 }
 
-static CK_SLOT_ID find_slot(const CK_FUNCTION_LIST *p11, const char *label)
-{
+static CK_SLOT_ID find_slot(const CK_FUNCTION_LIST *p11, const char *label) {
     CK_SLOT_ID slots[64];
     CK_ULONG count = sizeof slots / sizeof slots[0];
     check("C_GetSlotList", p11->C_GetSlotList(CK_TRUE, slots, &count));
@@ -124,16 +118,14 @@ static CK_SLOT_ID find_slot(const CK_FUNCTION_LIST *p11, const char *label)
     fail("no token is labelled \"%s\"", label);
 }
 
-static CK_SESSION_HANDLE open_session(const CK_FUNCTION_LIST *p11, CK_SLOT_ID slot)
-{
+static CK_SESSION_HANDLE open_session(const CK_FUNCTION_LIST *p11, CK_SLOT_ID slot) {
     CK_SESSION_HANDLE session;
     check("C_OpenSession", p11->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session));
     return session;
 }
 
-/* Says which library and token these are, as C_GetInfo and C_GetTokenInfo do. */
-static void present(const CK_FUNCTION_LIST *p11, CK_SLOT_ID slot)
-{
+// Says which library and token these are, as C_GetInfo and C_GetTokenInfo do.
+static void present(const CK_FUNCTION_LIST *p11, CK_SLOT_ID slot) {
     CK_INFO library;
     CK_TOKEN_INFO token;
     check("C_GetInfo", p11->C_GetInfo(&library));
@@ -142,9 +134,8 @@ static void present(const CK_FUNCTION_LIST *p11, CK_SLOT_ID slot)
            token.firmwareVersion.minor, library.libraryVersion.major, library.libraryVersion.minor);
 }
 
-/* Makes the keys that are missing of all operations that the token supports. */
-static void prepare(const CK_FUNCTION_LIST *p11, CK_SLOT_ID slot, CK_SESSION_HANDLE session)
-{
+// Makes the keys that are missing of all operations that the token supports.
+static void prepare(const CK_FUNCTION_LIST *p11, CK_SLOT_ID slot, CK_SESSION_HANDLE session) {
     for (const struct op *op = ops; op->name != NULL; op++) {
         CK_MECHANISM_INFO info;
         CK_OBJECT_HANDLE key;
@@ -157,9 +148,8 @@ static void prepare(const CK_FUNCTION_LIST *p11, CK_SLOT_ID slot, CK_SESSION_HAN
 }
 
 static void report(const struct options *o, const struct thread *threads, uint64_t start, double client, double server,
-                   pid_t server_pid)
-{
-    struct histogram all = { { 0 } };
+                   pid_t server_pid) {
+    struct histogram all = {{0}};
     uint64_t end = start, done = 0, errors = 0;
     CK_RV first_error = CKR_OK;
     for (unsigned i = 0; i < o->threads; i++) {
@@ -180,9 +170,8 @@ static void report(const struct options *o, const struct thread *threads, uint64
            histogram_quantile(&all, 0.99) / 1e3, client, server, (int)server_pid, errors, first_error);
 }
 
-static void measure(const struct options *o, const CK_FUNCTION_LIST *p11, CK_SLOT_ID slot, CK_SESSION_HANDLE session)
-{
-    struct run run = { .op = op_named(o->op), .duration = (uint64_t)(o->seconds * 1e9) };
+static void measure(const struct options *o, const CK_FUNCTION_LIST *p11, CK_SLOT_ID slot, CK_SESSION_HANDLE session) {
+    struct run run = {.op = op_named(o->op), .duration = (uint64_t)(o->seconds * 1e9)};
     if (run.op == NULL)
         fail("no operation is called \"%s\"", o->op);
     CK_OBJECT_HANDLE key = 0;
@@ -199,12 +188,12 @@ static void measure(const struct options *o, const CK_FUNCTION_LIST *p11, CK_SLO
     for (unsigned i = 0; i < o->threads; i++) {
         struct thread *t = &threads[i];
         t->run = &run;
-        t->lane = (struct lane){ .p11 = p11, .session = open_session(p11, slot), .key = key };
+        t->lane = (struct lane){.p11 = p11, .session = open_session(p11, slot), .key = key};
         if (pthread_create(&t->id, NULL, work, t) != 0)
             fail("cannot start thread %u", i);
     }
     pthread_barrier_wait(&run.gate);
-    /* The server is found by the connections that the warm-up has opened. */
+    // The server is found by the connections that the warm-up has opened.
     pid_t server = o->server != 0 ? o->server : cpu_peer();
     double client_before = cpu_seconds(0), server_before = server != 0 ? cpu_seconds(server) : 0;
     uint64_t start = now();
@@ -217,32 +206,53 @@ static void measure(const struct options *o, const CK_FUNCTION_LIST *p11, CK_SLO
     free(threads);
 }
 
-static struct options parse(int argc, char **argv)
-{
+static struct options parse(int argc, char **argv) {
     static const struct option known[] = {
-        { "module", required_argument, NULL, 'm' },     { "token", required_argument, NULL, 't' },
-        { "pin", required_argument, NULL, 'p' },        { "op", required_argument, NULL, 'o' },
-        { "threads", required_argument, NULL, 'n' },    { "seconds", required_argument, NULL, 's' },
-        { "server-pid", required_argument, NULL, 'S' }, { "prepare", no_argument, NULL, 'P' },
-        { NULL, 0, NULL, 0 },
+        {"module", required_argument, NULL, 'm'},
+        {"token", required_argument, NULL, 't'},
+        {"pin", required_argument, NULL, 'p'},
+        {"op", required_argument, NULL, 'o'},
+        {"threads", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 's'},
+        {"server-pid", required_argument, NULL, 'S'},
+        {"prepare", no_argument, NULL, 'P'},
+        {NULL, 0, NULL, 0},
     };
-    struct options o = { .threads = 1, .seconds = 1 };
+    struct options o = {.threads = 1, .seconds = 1};
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         switch (c) {
-        case 'm': o.module = optarg; break;
-        case 't': o.token = optarg; break;
-        case 'p': o.pin = optarg; break;
-        case 'o': o.op = optarg; break;
-        case 'n': o.threads = (unsigned)strtoul(optarg, NULL, 10); break;
-        case 's': o.seconds = strtod(optarg, NULL); break;
-        case 'S': o.server = (pid_t)strtol(optarg, NULL, 10); break;
-        case 'P': o.prepare = 1; break;
-        default: exit(2);
+        case 'm':
+            o.module = optarg;
+            break;
+        case 't':
+            o.token = optarg;
+            break;
+        case 'p':
+            o.pin = optarg;
+            break;
+        case 'o':
+            o.op = optarg;
+            break;
+        case 'n':
+            o.threads = (unsigned)strtoul(optarg, NULL, 10);
+            break;
+        case 's':
+            o.seconds = strtod(optarg, NULL);
+            break;
+        case 'S':
+            o.server = (pid_t)strtol(optarg, NULL, 10);
+            break;
+        case 'P':
+            o.prepare = 1;
+            break;
+        default:
+            exit(2);
         }
     }
     if (o.module == NULL || o.token == NULL || o.pin == NULL || (o.op == NULL && !o.prepare)) {
         fputs("usage: load --module FILE --token LABEL --pin PIN --prepare\n"
-              "       load --module FILE --token LABEL --pin PIN --op NAME [--threads N] [--seconds S] [--server-pid PID]\n"
+              "       load --module FILE --token LABEL --pin PIN --op NAME\n"
+              "            [--threads N] [--seconds S] [--server-pid PID]\n"
               "operations:",
               stderr);
         for (const struct op *op = ops; op->name != NULL; op++)
@@ -255,8 +265,7 @@ static struct options parse(int argc, char **argv)
     return o;
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     struct options o = parse(argc, argv);
     const CK_FUNCTION_LIST *p11 = load_module(o.module);
     CK_SLOT_ID slot = find_slot(p11, o.token);

@@ -1,15 +1,15 @@
-/* fork shows that a PKCS#11 module survives fork(2):
-
-       fork MODULE TOKEN PIN fork|clone|grandchild|busy
-
-   In the child the module is not initialised (PKCS#11 3.2, 5.1.4): every call
-   says so, until the child initialises it for itself; then it works there. The
-   parent goes on with its sessions as if nothing had happened.
-
-   clone makes the children by the raw system call, so that nothing which hangs
-   on the C library's fork (pthread_atfork) runs. busy forks while eight threads
-   of the parent sign, so that the child is a copy of a module in the midst of
-   calls. */
+// fork shows that a PKCS#11 module survives fork(2):
+//
+//     fork MODULE TOKEN PIN fork|clone|grandchild|busy
+//
+// In the child the module is not initialised (PKCS#11 3.2, 5.1.4): every call
+// says so, until the child initialises it for itself; then it works there. The
+// parent goes on with its sessions as if nothing had happened.
+//
+// clone makes the children by the raw system call, so that nothing which hangs
+// on the C library's fork (pthread_atfork) runs. busy forks while eight threads
+// of the parent sign, so that the child is a copy of a module in the midst of
+// calls.
 #define _GNU_SOURCE
 #include <tidelock/pkcs11.h>
 
@@ -32,15 +32,14 @@ enum { BUSY_THREADS = 8, CHILDREN = 5, LIMIT_SECONDS = 60 };
 static const CK_FUNCTION_LIST *p11;
 static const char *token, *pin, *where = "parent";
 
-/* What a process has after C_Initialize. */
+// What a process has after C_Initialize.
 struct application {
     CK_SLOT_ID slot;
     CK_SESSION_HANDLE session;
     CK_OBJECT_HANDLE public, private;
 };
 
-_Noreturn static void fail(const char *format, ...)
-{
+_Noreturn static void fail(const char *format, ...) {
     va_list args;
     va_start(args, format);
     fprintf(stderr, "%s: ", where);
@@ -49,14 +48,12 @@ _Noreturn static void fail(const char *format, ...)
     _exit(1);
 }
 
-static void expect(const char *call, CK_RV want, CK_RV got)
-{
+static void expect(const char *call, CK_RV want, CK_RV got) {
     if (got != want)
         fail("%s returned 0x%lx, not 0x%lx", call, got, want);
 }
 
-static CK_SLOT_ID find_slot(void)
-{
+static CK_SLOT_ID find_slot(void) {
     CK_SLOT_ID slots[16];
     CK_ULONG count = 16;
     expect("C_GetSlotList", CKR_OK, p11->C_GetSlotList(CK_TRUE, slots, &count));
@@ -69,17 +66,15 @@ static CK_SLOT_ID find_slot(void)
     fail("no token %s", token);
 }
 
-static CK_SESSION_HANDLE open_session(CK_SLOT_ID slot)
-{
+static CK_SESSION_HANDLE open_session(CK_SLOT_ID slot) {
     CK_SESSION_HANDLE session;
     expect("C_OpenSession", CKR_OK,
            p11->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session));
     return session;
 }
 
-static CK_OBJECT_HANDLE find_key(CK_SESSION_HANDLE session, CK_OBJECT_CLASS class)
-{
-    CK_ATTRIBUTE template[] = { { CKA_CLASS, &class, sizeof class } };
+static CK_OBJECT_HANDLE find_key(CK_SESSION_HANDLE session, CK_OBJECT_CLASS class) {
+    CK_ATTRIBUTE template[] = {{CKA_CLASS, &class, sizeof class}};
     CK_OBJECT_HANDLE key;
     CK_ULONG count = 0;
     expect("C_FindObjectsInit", CKR_OK, p11->C_FindObjectsInit(session, template, 1));
@@ -88,26 +83,22 @@ static CK_OBJECT_HANDLE find_key(CK_SESSION_HANDLE session, CK_OBJECT_CLASS clas
     return count == 1 ? key : 0;
 }
 
-static void make_key(CK_SESSION_HANDLE session)
-{
+static void make_key(CK_SESSION_HANDLE session) {
     static CK_BBOOL yes = CK_TRUE;
-    uint8_t p256[] = { 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07 };
-    CK_MECHANISM mechanism = { CKM_EC_KEY_PAIR_GEN, NULL, 0 };
+    uint8_t p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+    CK_MECHANISM mechanism = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
     CK_ATTRIBUTE public[] = {
-        { CKA_TOKEN, &yes, sizeof yes }, { CKA_VERIFY, &yes, sizeof yes }, { CKA_EC_PARAMS, p256, sizeof p256 }
-    };
+        {CKA_TOKEN, &yes, sizeof yes}, {CKA_VERIFY, &yes, sizeof yes}, {CKA_EC_PARAMS, p256, sizeof p256}};
     CK_ATTRIBUTE private[] = {
-        { CKA_TOKEN, &yes, sizeof yes }, { CKA_PRIVATE, &yes, sizeof yes }, { CKA_SIGN, &yes, sizeof yes }
-    };
+        {CKA_TOKEN, &yes, sizeof yes}, {CKA_PRIVATE, &yes, sizeof yes}, {CKA_SIGN, &yes, sizeof yes}};
     CK_OBJECT_HANDLE made[2];
     expect("C_GenerateKeyPair", CKR_OK,
            p11->C_GenerateKeyPair(session, &mechanism, public, 3, private, 3, &made[0], &made[1]));
 }
 
-static struct application start(void)
-{
+static struct application start(void) {
     struct application a;
-    CK_C_INITIALIZE_ARGS args = { .flags = CKF_OS_LOCKING_OK };
+    CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK};
     expect("C_Initialize", CKR_OK, p11->C_Initialize(&args));
     a.slot = find_slot();
     a.session = open_session(a.slot);
@@ -119,9 +110,8 @@ static struct application start(void)
     return a;
 }
 
-static void sign_and_verify(const struct application *a, CK_SESSION_HANDLE session)
-{
-    CK_MECHANISM mechanism = { CKM_ECDSA, NULL, 0 };
+static void sign_and_verify(const struct application *a, CK_SESSION_HANDLE session) {
+    CK_MECHANISM mechanism = {CKM_ECDSA, NULL, 0};
     uint8_t digest[32] = "thirty-one bytes to be signed..";
     uint8_t signature[64];
     CK_ULONG length = sizeof signature;
@@ -131,15 +121,14 @@ static void sign_and_verify(const struct application *a, CK_SESSION_HANDLE sessi
     expect("C_Verify", CKR_OK, p11->C_Verify(session, digest, sizeof digest, signature, length));
 }
 
-/* What every call of an inherited module says. */
-static void expect_not_initialized(const struct application *a)
-{
+// What every call of an inherited module says.
+static void expect_not_initialized(const struct application *a) {
     CK_INFO info;
     CK_ULONG count = 0;
     CK_SESSION_INFO session_info;
     CK_SESSION_HANDLE session;
-    CK_MECHANISM mechanism = { CKM_ECDSA, NULL, 0 };
-    uint8_t bytes[64] = { 0 };
+    CK_MECHANISM mechanism = {CKM_ECDSA, NULL, 0};
+    uint8_t bytes[64] = {0};
     CK_ULONG length = sizeof bytes;
     expect("C_GetInfo", CKR_CRYPTOKI_NOT_INITIALIZED, p11->C_GetInfo(&info));
     expect("C_GetSlotList", CKR_CRYPTOKI_NOT_INITIALIZED, p11->C_GetSlotList(CK_TRUE, NULL, &count));
@@ -153,8 +142,7 @@ static void expect_not_initialized(const struct application *a)
     expect("C_Finalize", CKR_CRYPTOKI_NOT_INITIALIZED, p11->C_Finalize(NULL));
 }
 
-static void wait_for(pid_t child)
-{
+static void wait_for(pid_t child) {
     int status;
     if (child < 0 || waitpid(child, &status, 0) != child)
         fail("no child to wait for");
@@ -164,14 +152,12 @@ static void wait_for(pid_t child)
         fail("the child failed");
 }
 
-static void be_child(const char *name)
-{
+static void be_child(const char *name) {
     where = name;
-    alarm(LIMIT_SECONDS / 2); /* does not come down by fork */
+    alarm(LIMIT_SECONDS / 2); // does not come down by fork
 }
 
-_Noreturn static void child(const struct application *inherited, const char *name)
-{
+_Noreturn static void child(const struct application *inherited, const char *name) {
     be_child(name);
     expect_not_initialized(inherited);
     struct application own = start();
@@ -181,15 +167,13 @@ _Noreturn static void child(const struct application *inherited, const char *nam
     _exit(0);
 }
 
-static pid_t raw_clone(void)
-{
+static pid_t raw_clone(void) {
     return (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, NULL, NULL, NULL, NULL);
 }
 
-/* A grandchild of a child that never touched the module, and one of a child
-   that has initialised it for itself. */
-_Noreturn static void child_with_children(const struct application *inherited)
-{
+// A grandchild of a child that never touched the module, and one of a child
+// that has initialised it for itself.
+_Noreturn static void child_with_children(const struct application *inherited) {
     be_child("child with children");
     pid_t first = fork();
     if (first == 0)
@@ -212,8 +196,7 @@ struct busy {
     unsigned long done;
 };
 
-static void *keep_busy(void *argument)
-{
+static void *keep_busy(void *argument) {
     struct busy *b = argument;
     CK_SESSION_HANDLE session = open_session(b->application->slot);
     do {
@@ -223,12 +206,11 @@ static void *keep_busy(void *argument)
     return NULL;
 }
 
-static void fork_while_busy(const struct application *a)
-{
+static void fork_while_busy(const struct application *a) {
     atomic_bool stop = false;
     struct busy busy[BUSY_THREADS];
     for (int i = 0; i < BUSY_THREADS; i++) {
-        busy[i] = (struct busy){ .application = a, .stop = &stop };
+        busy[i] = (struct busy){.application = a, .stop = &stop};
         if (pthread_create(&busy[i].id, NULL, keep_busy, &busy[i]) != 0)
             fail("cannot start a thread");
     }
@@ -246,8 +228,7 @@ static void fork_while_busy(const struct application *a)
     }
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     if (argc != 5) {
         fputs("usage: fork MODULE TOKEN PIN fork|clone|grandchild|busy\n", stderr);
         return 2;
@@ -278,7 +259,7 @@ int main(int argc, char **argv)
                 child_with_children(&a);
             if (pid == 0)
                 child(&a, how);
-            /* The parent signs while the child lives, too. */
+            // The parent signs while the child lives, too.
             sign_and_verify(&a, a.session);
             wait_for(pid);
             sign_and_verify(&a, a.session);
