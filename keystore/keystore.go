@@ -114,8 +114,9 @@ type Writer interface {
 // Store is a durable store. It is safe for concurrent use.
 //
 // Transactions do not nest: the function of a View or an Update must neither call
-// View or Update of the same store nor wait for one elsewhere. An update can have to
-// wait for the views under way, so a view is short.
+// View or Update of the same store nor wait for one elsewhere. While the function of
+// an Update runs all others wait, and an Update can have to wait for the views under
+// way: a function does nothing slow, such as a KDF.
 type Store interface {
 	// View calls fn with one consistent state of the store, which holds at least every
 	// Update that returned before View was called. It may hold an Update that has not

@@ -15,7 +15,7 @@ type Verifier struct {
 	mac *MAC // under a random key
 
 	mu      sync.Mutex
-	entries map[account]entry
+	entries map[account][]byte // sealed, and bound to the credential's epoch
 }
 
 type account struct {
@@ -23,14 +23,9 @@ type account struct {
 	role      cryptoki.UserType
 }
 
-type entry struct {
-	epoch  uint64
-	sealed []byte
-}
-
 // NewVerifier makes an empty Verifier.
 func NewVerifier() *Verifier {
-	return &Verifier{mac: &MAC{newDerivationKey().raw}, entries: map[account]entry{}}
+	return &Verifier{mac: &MAC{newDerivationKey().raw}, entries: map[account][]byte{}}
 }
 
 // under is the key that a PIN of a credential gives.
@@ -44,7 +39,7 @@ func (v *Verifier) Remember(c Credential, pin secret.Bytes, p *PartKEK) {
 	sealed := p.Seal(v.under(c, pin), c.context("verifier"))
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.entries[account{c.Partition, c.Role}] = entry{c.Epoch, sealed}
+	v.entries[account{c.Partition, c.Role}] = sealed
 }
 
 // Check gives the PartKEK, which becomes the caller's, when pin is the one that was
@@ -52,12 +47,12 @@ func (v *Verifier) Remember(c Credential, pin secret.Bytes, p *PartKEK) {
 // and the Wrap decides.
 func (v *Verifier) Check(c Credential, pin secret.Bytes) (*PartKEK, bool) {
 	v.mu.Lock()
-	e, ok := v.entries[account{c.Partition, c.Role}]
+	sealed, ok := v.entries[account{c.Partition, c.Role}]
 	v.mu.Unlock()
-	if !ok || e.epoch != c.Epoch {
+	if !ok {
 		return nil, false
 	}
-	p, err := OpenPartKEK(v.under(c, pin), e.sealed, c.context("verifier"))
+	p, err := OpenPartKEK(v.under(c, pin), sealed, c.context("verifier"))
 	return p, err == nil
 }
 

@@ -15,6 +15,13 @@
 // Flushing is fdatasync(2), which includes the metadata that reading the data
 // back needs.
 //
+// # Damaged files
+//
+// A damaged page gives an error and fails the store, where bbolt would end the
+// process. That is no defence against a file made to harm: a forged page count can
+// still keep a commit busy for very long. What the records hold is protected by
+// their seals, not here.
+//
 // It may import keystore, bbolt and the standard library.
 package boltstore
 

@@ -2,6 +2,9 @@ package boltstore
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"runtime"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
@@ -40,9 +43,22 @@ func (x *tx) Get(t keystore.Table, key []byte) (value []byte, err error) {
 	}
 	err = x.use(func() error {
 		value = x.bucket(t).Get(key)
-		return nil
+		return probe(value, keystore.MaxValue)
 	})
 	return value, err
+}
+
+// probe touches the ends of what a caller is about to read. In a damaged page they
+// can be anywhere, and here the fault is still an error.
+func probe(b []byte, limit int) error {
+	if len(b) > limit {
+		return fmt.Errorf("the file is damaged: a record has a part of %d bytes", len(b))
+	}
+	if len(b) > 0 {
+		runtime.KeepAlive(b[0])
+		runtime.KeepAlive(b[len(b)-1])
+	}
+	return nil
 }
 
 // Scan implements keystore.Reader.
@@ -60,7 +76,7 @@ func (x *tx) Scan(t keystore.Table, prefix, after []byte, fn func(key, value []b
 				cursor = x.bucket(t).Cursor()
 				key, value = seek(cursor, prefix, after)
 			}
-			return nil
+			return errors.Join(probe(key, keystore.MaxKey), probe(value, keystore.MaxValue))
 		})
 		if err != nil || key == nil || !bytes.HasPrefix(key, prefix) {
 			return err
@@ -82,7 +98,7 @@ func seek(cursor *bolt.Cursor, prefix, after []byte) (key, value []byte) {
 		return cursor.Seek(prefix)
 	}
 	key, value = cursor.Seek(after)
-	if bytes.Equal(key, after) {
+	if key != nil && bytes.Equal(key, after) {
 		return cursor.Next()
 	}
 	return key, value
