@@ -87,7 +87,7 @@ func (l *Log) Create(w keystore.Writer, by Actor) error {
 		return err
 	}
 	return l.put(w, Position{Hash: origin(l.serial)}, Record{
-		Event: EventLogCreate, Actor: by, Detail: describeKey(public),
+		Event: EventLogCreate, Actor: by, Detail: public.String(),
 	})
 }
 
@@ -98,7 +98,7 @@ func (l *Log) Create(w keystore.Writer, by Actor) error {
 // It returns ErrFull when there is no room, and CKR_DEVICE_ERROR when the head of the
 // log is missing or is not what this HSM wrote.
 func (l *Log) Append(w keystore.Writer, r Record) error {
-	head, err := l.head(w)
+	head, err := l.Head(w)
 	if err != nil {
 		return err
 	}

@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 
-	"tidelock.dev/tidelock/cryptoki"
-	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/seal"
 )
 
@@ -21,6 +19,12 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 type Position struct {
 	Sequence uint64
 	Hash     Hash
+}
+
+// Entry is one entry of the log.
+type Entry struct {
+	Position
+	Record Record
 }
 
 // Labels keep the hashes of one purpose apart from those of another.
@@ -79,26 +83,22 @@ func (l *Log) encodeEntry(p Position, record []byte) []byte {
 	return append(append(b, mac[:]...), record...)
 }
 
-// head reads the position of the newest entry.
-func (l *Log) head(r keystore.Reader) (Position, error) {
-	b, err := r.Get(keystore.TableHSM, keyHead)
+// parseEntry reads a stored entry and checks that this HSM wrote it at this place.
+// The error is a *Fault.
+func (l *Log) parseEntry(sequence uint64, b []byte) (Entry, []byte, error) {
+	if len(b) < entryHeader || b[0] != entryVersion {
+		return Entry{}, nil, altered(sequence, "its form is not that of an entry")
+	}
+	e := Entry{Position: Position{Sequence: sequence}}
+	copy(e.Hash[:], b[1:])
+	if !l.mac.Verify(e.macContext("entry"), b[1+sha256.Size:entryHeader]) {
+		return Entry{}, nil, altered(sequence, "it is not what this HSM wrote there")
+	}
+	record := b[entryHeader:]
+	r, err := parseRecord(record)
 	if err != nil {
-		return Position{}, err
+		return Entry{}, nil, altered(sequence, "%v", err)
 	}
-	if b == nil {
-		return Position{}, damaged("the head is missing")
-	}
-	if len(b) != headSize || b[0] != headVersion {
-		return Position{}, damaged("the head is malformed")
-	}
-	p := Position{Sequence: binary.BigEndian.Uint64(b[1:])}
-	copy(p.Hash[:], b[9:])
-	if !l.mac.Verify(p.macContext("head"), b[9+sha256.Size:]) {
-		return Position{}, damaged("the head was not written by this HSM")
-	}
-	return p, nil
-}
-
-func damaged(what string) error {
-	return cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "audit: %s", what)
+	e.Record = r
+	return e, record, nil
 }

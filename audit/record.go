@@ -74,6 +74,11 @@ var sourceNames = [...]string{SourceHSM: "hsm", SourceLocal: "local"}
 // String returns the source's name.
 func (s Source) String() string { return nameOf(sourceNames[:], "source", uint8(s)) }
 
+func parseSource(s string) (Source, error) {
+	n, err := parseName(sourceNames[:], "source", s)
+	return Source(n), err
+}
+
 // Role is who an actor was logged in as. The numbers are stored.
 type Role uint8
 
@@ -102,6 +107,11 @@ var roleNames = [...]string{
 
 // String returns the role's name.
 func (r Role) String() string { return nameOf(roleNames[:], "role", uint8(r)) }
+
+func parseRole(s string) (Role, error) {
+	n, err := parseName(roleNames[:], "role", s)
+	return Role(n), err
+}
 
 // nameOf returns a number's name, and kind-N for one that a later version wrote.
 func nameOf(names []string, kind string, n uint8) string {

@@ -1,30 +1,91 @@
 package audit
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/hex"
+	"fmt"
+	"strings"
 
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/seal"
 )
 
-// createSigningKey makes the key that signs checkpoints and stores it sealed.
-// Ed25519 (FIPS 186-5, 7): its signatures need no random numbers.
-func (l *Log) createSigningKey(w keystore.Writer) (ed25519.PublicKey, error) {
-	public, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		return nil, err
+// PublicKey verifies the checkpoints of one HSM: Ed25519 (FIPS 186-5, 7), whose
+// signatures need no random numbers.
+type PublicKey [ed25519.PublicKeySize]byte
+
+const keyPrefix = "ed25519:"
+
+// String is how the first entry's detail and a checkpoint name the key.
+func (k PublicKey) String() string { return keyPrefix + hex.EncodeToString(k[:]) }
+
+// parsePublicKey reads what String returned.
+func parsePublicKey(s string) (k PublicKey, err error) {
+	digits, ok := strings.CutPrefix(s, keyPrefix)
+	if !ok {
+		return k, fmt.Errorf("a public key begins with %s", keyPrefix)
 	}
-	defer secret.Wipe(private)
-	return public, w.Put(keystore.TableHSM, keySigningKey, l.sealing.Seal(nil, private.Seed(), l.signingContext()))
+	return k, parseHex(k[:], digits, "public key")
+}
+
+// parseHex reads exactly len(dst) bytes.
+func parseHex(dst []byte, digits, what string) error {
+	b, err := hex.DecodeString(digits)
+	if err != nil || len(b) != len(dst) {
+		return fmt.Errorf("a %s is %d hexadecimal bytes", what, len(dst))
+	}
+	copy(dst, b)
+	return nil
 }
 
 func (l *Log) signingContext() seal.Context {
 	return seal.NewContext("audit signing key").String(l.serial)
 }
 
-// describeKey is how the first entry's detail and a checkpoint name a key.
-func describeKey(public ed25519.PublicKey) string { return keyPrefix + hex.EncodeToString(public) }
+// createSigningKey makes the key that signs checkpoints and stores its seed sealed.
+func (l *Log) createSigningKey(w keystore.Writer) (k PublicKey, err error) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return k, err
+	}
+	defer secret.Wipe(private)
+	seed := secret.Take(private.Seed())
+	defer seed.Wipe()
+	copy(k[:], public)
+	return k, w.Put(keystore.TableHSM, keySigningKey, l.sealing.Seal(nil, seed.Expose(), l.signingContext()))
+}
 
-const keyPrefix = "ed25519:"
+// withSigningKey lends fn the signing key.
+func (l *Log) withSigningKey(sealed []byte, fn func(ed25519.PrivateKey)) error {
+	seed, err := l.sealing.OpenSecret(sealed, l.signingContext())
+	if err != nil {
+		return fmt.Errorf("audit: the signing key: %w", err)
+	}
+	defer seed.Wipe()
+	if seed.Len() != ed25519.SeedSize {
+		return damaged(headFault("the signing key is malformed"))
+	}
+	private := ed25519.NewKeyFromSeed(seed.Expose())
+	defer secret.Wipe(private)
+	fn(private)
+	return nil
+}
+
+// sealedSigningKey reads the signing key's record, which the caller may keep.
+func (l *Log) sealedSigningKey(r keystore.Reader) ([]byte, error) {
+	sealed, err := r.Get(keystore.TableHSM, keySigningKey)
+	return bytes.Clone(sealed), err
+}
+
+// publicKey reads the public part of the signing key.
+func (l *Log) publicKey(r keystore.Reader) (k PublicKey, err error) {
+	sealed, err := l.sealedSigningKey(r)
+	if err != nil {
+		return k, err
+	}
+	return k, l.withSigningKey(sealed, func(private ed25519.PrivateKey) {
+		copy(k[:], private.Public().(ed25519.PublicKey))
+	})
+}

@@ -27,6 +27,10 @@ type Config struct {
 		// "24h"; "0" turns that off.
 		TicketLifetime string `toml:"ticket_lifetime"`
 	} `toml:"login"`
+	Witness struct {
+		// File is where the witness is; "" is none.
+		File *string `toml:"file"`
+	} `toml:"witness"`
 	Log struct {
 		// Level is debug, info, warn or error.
 		Level string `toml:"level"`
@@ -46,6 +50,11 @@ allowed_uids = []
 # How long the login of a running application outlives the server, so that a restart
 # goes unnoticed. "0" turns that off: applications then log in again.
 ticket_lifetime = "24h"
+
+[witness]
+# A small file that notices when an old copy of the store is put back. Best on
+# another disk; relative to this directory; "" for none.
+file = "witness"
 
 [log]
 # debug, info, warn or error. debug also tells why a call was refused.

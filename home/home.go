@@ -4,6 +4,7 @@
 //	tidelock.toml        configuration
 //	root.key             the root key, 32 bytes, for development
 //	store.db             all that the HSM keeps, sealed
+//	witness              how far the store had come, to notice an old copy of it
 //	development          marks an HSM that libtidelock.so may start by itself
 //	run/tidelock.sock    where the running server listens
 //	run/start.lock       elects one of many that want to start the server
@@ -30,6 +31,7 @@ type Home struct{ Dir string }
 func (h Home) Config() string      { return filepath.Join(h.Dir, "tidelock.toml") }
 func (h Home) RootKey() string     { return filepath.Join(h.Dir, "root.key") }
 func (h Home) Store() string       { return filepath.Join(h.Dir, "store.db") }
+func (h Home) Witness() string     { return filepath.Join(h.Dir, "witness") }
 func (h Home) Development() string { return filepath.Join(h.Dir, "development") }
 func (h Home) Run() string         { return filepath.Join(h.Dir, "run") }
 func (h Home) Socket() string      { return filepath.Join(h.Run(), "tidelock.sock") }

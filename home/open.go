@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"tidelock.dev/tidelock/audit"
@@ -28,7 +29,9 @@ func (o *Opened) Close() error {
 }
 
 // Open starts the home's HSM. The store's lock keeps a second server out.
-func (h Home) Open(c Config, log *slog.Logger, server string) (*Opened, error) {
+//
+// acceptRollback lets it start though its witness has seen a later state.
+func (h Home) Open(c Config, acceptRollback bool, log *slog.Logger, server string) (*Opened, error) {
 	life, err := c.TicketLife()
 	if err != nil {
 		return nil, err
@@ -44,15 +47,35 @@ func (h Home) Open(c Config, log *slog.Logger, server string) (*Opened, error) {
 	}
 	core, err := hsm.Open(hsm.Config{
 		Store: store, Answers: []secret.Bytes{rootKey}, Now: time.Now, Log: log, Server: server, TicketLife: life,
+		Witness: h.witness(c), AcceptRollback: acceptRollback,
 	})
 	if err != nil {
 		store.Close()
 		if errors.Is(err, seal.ErrWrongSecret) {
 			return nil, fmt.Errorf("%s does not open %s: one of them belongs to another HSM, or was changed", h.RootKey(), h.Store())
 		}
+		if errors.Is(err, hsm.ErrRolledBack) {
+			return nil, fmt.Errorf("the HSM in %s: %w. If you put an old copy back on purpose, `tidelock serve --accept-rollback` starts it; "+
+				"what was destroyed or changed since then is back too", h.Dir, err)
+		}
 		return nil, fmt.Errorf("the HSM in %s: %w", h.Dir, err)
 	}
 	return &Opened{core, store}, nil
+}
+
+// witness is the configured one, nil where there is none.
+func (h Home) witness(c Config) hsm.Witness {
+	path := h.Witness()
+	if c.Witness.File != nil {
+		path = *c.Witness.File
+	}
+	switch {
+	case path == "":
+		return nil
+	case !filepath.IsAbs(path):
+		path = filepath.Join(h.Dir, path)
+	}
+	return witnessFile{path}
 }
 
 // readRootKey reads the key file, which nobody else may be able to read.

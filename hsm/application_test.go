@@ -249,6 +249,7 @@ func TestEveryCall(t *testing.T) {
 		t.Errorf("%d sessions after all were closed", info.Sessions)
 	}
 	c.resume(nil, readWrite)
+	c.testAudit()
 	c.must(c.call(wire.CallStop, 0, &wire.StopRequest{}, &wire.StopReply{}))
 	c.must(c.call(wire.CallGoodbye, 0, &wire.GoodbyeRequest{}, &wire.GoodbyeReply{}))
 

@@ -53,5 +53,9 @@ func init() {
 		wire.CallHSMInfo:       on(needApplication, (*request).hsmInfo),
 		wire.CallPartitionList: on(needApplication, (*request).partitionList),
 		wire.CallStop:          on(needApplication, (*request).stop),
+
+		wire.CallAuditRead:       on(needApplication, (*request).auditRead),
+		wire.CallAuditVerify:     on(needApplication, (*request).auditVerify),
+		wire.CallAuditCheckpoint: on(needApplication, (*request).auditCheckpoint),
 	}
 }

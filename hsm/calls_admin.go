@@ -13,6 +13,7 @@ func (r *request) hsmInfo(_ *wire.HSMInfoRequest, p *wire.HSMInfoReply) error {
 		Partitions: uint64(len(h.partitions)), Applications: uint64(h.applications.count()), Sessions: h.sessionCount(),
 		UptimeSeconds: uint64(h.now().Sub(h.started).Seconds()),
 		Approved:      approved(),
+		Rollback:      h.witness.String(),
 	}
 	return nil
 }

@@ -28,6 +28,11 @@ type Config struct {
 	Log     *slog.Logger
 	// Server is what Hello calls the server, for people.
 	Server string
+	// Witness may be nil: an old copy of the store is then not noticed.
+	Witness Witness
+	// AcceptRollback lets an HSM start whose store is older than its witness, which is
+	// recorded.
+	AcceptRollback bool
 	// TicketLife is how long an application's login outlives the server; 0 turns tickets
 	// off.
 	TicketLife time.Duration
@@ -45,6 +50,7 @@ type HSM struct {
 	rootKind string
 	started  time.Time
 	boot     uint64
+	witness  witness
 
 	applications applications
 	partitions   []*partition.Partition // the index is the slot
@@ -110,7 +116,8 @@ func Open(c Config) (*HSM, error) {
 	}
 	h.level = h.record.level
 	h.audit = audit.New(audit.Config{Key: key, Serial: h.record.serial, Now: c.Now})
-	if h.boot, err = h.begin(); err != nil {
+	h.witness = witness{record: c.Witness, mac: key.Counters()}
+	if err := h.begin(c.AcceptRollback); err != nil {
 		return nil, err
 	}
 	config := partitionConfig(c.Store, key, h.record.mode)
@@ -161,31 +168,60 @@ func partitionConfig(store keystore.Store, key *seal.HSMKey, mode Mode) partitio
 }
 
 // begin counts the starts of this HSM, durably: handles and epochs of an earlier
-// start must never look like ones of this.
-func (h *HSM) begin() (boot uint64, err error) {
-	err = h.store.Update(func(w keystore.Writer) error {
-		b, err := w.Get(keystore.TableCounter, keyBoot)
-		if err != nil {
-			return err
-		}
-		boot = 1
-		if len(b) == 8 {
-			boot = binary.BigEndian.Uint64(b) + 1
-		}
-		if err := w.Put(keystore.TableCounter, keyBoot, binary.BigEndian.AppendUint64(nil, boot)); err != nil {
-			return err
-		}
-		return h.audit.Append(w, audit.Record{Event: audit.EventHSMStart, Detail: fmt.Sprintf("start %d", boot)})
+// start must never look like ones of this. Before that it asks the witness.
+func (h *HSM) begin(acceptRollback bool) error {
+	err := h.store.View(func(r keystore.Reader) (err error) {
+		h.boot, err = bootCount(r)
+		return err
 	})
-	return boot, err
+	if err != nil {
+		return err
+	}
+	detail := ""
+	if err := h.witness.check(h, h.boot); err != nil {
+		if !acceptRollback || !errors.Is(err, ErrRolledBack) {
+			return err
+		}
+		detail = ", an older store was accepted"
+	}
+	h.boot++
+	err = h.store.Update(func(w keystore.Writer) error {
+		if err := w.Put(keystore.TableCounter, keyBoot, binary.BigEndian.AppendUint64(nil, h.boot)); err != nil {
+			return err
+		}
+		return h.audit.Append(w, audit.Record{Event: audit.EventHSMStart, Detail: fmt.Sprintf("start %d%s", h.boot, detail)})
+	})
+	if err != nil {
+		return err
+	}
+	return h.witness.see(h)
 }
+
+func bootCount(r keystore.Reader) (uint64, error) {
+	b, err := r.Get(keystore.TableCounter, keyBoot)
+	if err != nil || b == nil {
+		return 0, err
+	}
+	if len(b) != 8 {
+		return 0, errors.New("the count of starts is damaged")
+	}
+	return binary.BigEndian.Uint64(b), nil
+}
+
+// See brings the witness up to date, if there is one. The server calls it every few
+// seconds: what an old copy of the store can hide is what happened since.
+func (h *HSM) See() error { return h.witness.see(h) }
 
 // Close records that the HSM stops. It is not used afterwards; its store is the
 // caller's to close.
 func (h *HSM) Close() error {
-	return h.store.Update(func(w keystore.Writer) error {
+	err := h.store.Update(func(w keystore.Writer) error {
 		return h.audit.Append(w, audit.Record{Event: audit.EventHSMStop})
 	})
+	if err != nil {
+		return err
+	}
+	return h.witness.see(h)
 }
 
 // Failed returns nil while the HSM can serve.

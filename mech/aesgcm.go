@@ -33,6 +33,7 @@ var aesGCM = []Mechanism{
 		MaxKey:    maxAES,
 		Shape:     cryptoki.ShapeGCM,
 		MultiPart: true,
+		Collects:  true,
 		Approved:  true,
 	}, startGCM),
 }

@@ -17,6 +17,7 @@ var eddsaMechanisms = []Mechanism{
 		MaxKey:    edwardsBits,
 		Shape:     cryptoki.ShapeEdDSA,
 		MultiPart: true,
+		Collects:  true,
 		Approved:  true,
 	}, startEdDSA),
 }

@@ -60,6 +60,9 @@ type Mechanism struct {
 	Shape cryptoki.Shape
 	// MultiPart says that Update and Final work.
 	MultiPart bool
+	// Collects says that Update keeps the parts until Final, up to 16 MiB, because the
+	// mechanism cannot work piecewise: a caller who bounds memory counts them.
+	Collects bool
 	// Approved says that the service can be an approved one of the FIPS 140-3 module
 	// below (IG 2.4.C). What a caller chooses may still take a single use out of it:
 	// an HMAC key below 112 bits, a GCM encryption under the caller's own IV (SP

@@ -39,6 +39,8 @@ type Member struct {
 	logins atomic.Uint64
 	// epoch is the application's part of the permit epoch.
 	epoch atomic.Uint64
+	// held is what the application's operations keep, in bytes.
+	held atomic.Int64
 
 	mu       sync.Mutex
 	closed   bool                                     // guarded by mu

@@ -25,6 +25,8 @@ type operation struct {
 	// the operation is over when it is drained.
 	pending []byte
 	ending  bool
+	// held is what the operation keeps of the application's allowance, in bytes.
+	held uint64
 }
 
 // Permit tells a library what it may answer itself (docs/wire.md, "Operations").
@@ -185,6 +187,7 @@ func (s *Session) end(f mech.Function) {
 			op.Close()
 		}
 		clear(op.pending)
+		s.member.held.Add(-int64(op.held))
 		s.operations[f] = nil
 	}
 }
@@ -291,8 +294,28 @@ func (s *Session) Update(f mech.Function, part []byte, capacity uint64) (Output,
 		return Output{Length: n}, nil
 	}
 	op.parts = true
+	if op.mechanism.Collects {
+		if err := s.hold(op, uint64(len(part))); err != nil {
+			s.end(f)
+			return Output{}, err
+		}
+	}
 	output, err := op.Operation.Update(part)
 	return s.deliver(f, output, err, capacity, false)
+}
+
+// maxHeld bounds what one application's operations in one partition may keep of its
+// data at the same time, in bytes: one application must not take the memory of all.
+const maxHeld = 64 << 20
+
+// hold counts n more bytes that an operation keeps. Error: CKR_DEVICE_MEMORY.
+func (s *Session) hold(op *operation, n uint64) error {
+	if s.member.held.Add(int64(n)) > maxHeld {
+		s.member.held.Add(-int64(n))
+		return cryptoki.Errorf(cryptoki.CKR_DEVICE_MEMORY, "the application's operations would hold more than %d bytes", maxHeld)
+	}
+	op.held += n
+	return nil
 }
 
 // Final is C_EncryptFinal and its siblings.

@@ -16,12 +16,19 @@ import (
 	"tidelock.dev/tidelock/wire"
 )
 
-const (
-	// workingInterval is how often a caller hears that its request still executes.
-	workingInterval = 2 * time.Second
-	// writeTimeout ends a connection whose caller takes no replies.
-	writeTimeout = 20 * time.Second
-)
+// timing is what a connection does by the clock.
+type timing struct {
+	// working is how often a caller hears that its request still executes.
+	working time.Duration
+	// write ends a connection whose caller takes no replies.
+	write time.Duration
+	// frame is the time that a frame has from its first byte to its last, and a new
+	// connection until its Hello.
+	frame time.Duration
+}
+
+// standardTiming is that of docs/wire.md; tests are in more of a hurry.
+var standardTiming = timing{working: 2 * time.Second, write: 20 * time.Second, frame: 20 * time.Second}
 
 // connection is one local connection. Its requests are executed one after the
 // other in the goroutine that reads them, without a hand-over.
@@ -29,23 +36,38 @@ type connection struct {
 	socket *net.UnixConn
 	link   *hsm.Link
 	reader *wire.Reader
+	timing timing
 
 	// serial counts requests, odd while one executes; tick compares it with
 	// what it saw a tick ago.
 	serial atomic.Uint64
 	seen   uint64 // used by the ticker alone
 
+	// awaited says that the peer owes the rest of a frame, or its Hello; late counts the
+	// ticks since then, and is used by the ticker alone.
+	awaited atomic.Bool
+	late    time.Duration
+
 	mu      sync.Mutex   // held to write a frame
 	writer  *wire.Writer // guarded by mu
 	request wire.Header  // guarded by mu; the request that executes
 }
 
-func newConnection(socket *net.UnixConn, link *hsm.Link) *connection {
-	return &connection{
-		socket: socket, link: link,
-		reader: wire.NewReader(socket, wire.KindRequest),
-		writer: wire.NewWriter(socket),
+func newConnection(socket *net.UnixConn, link *hsm.Link, t timing) *connection {
+	c := &connection{socket: socket, link: link, timing: t, writer: wire.NewWriter(socket)}
+	c.reader = wire.NewReader(c, wire.KindRequest)
+	c.awaited.Store(true)
+	return c
+}
+
+// Read implements io.Reader for the frame reader: what has been read begins a frame
+// until Next says that it is whole.
+func (c *connection) Read(b []byte) (int, error) {
+	n, err := c.socket.Read(b)
+	if n > 0 {
+		c.awaited.Store(true)
 	}
+	return n, err
 }
 
 // run serves the connection until it ends. An error says why it was not the
@@ -53,6 +75,7 @@ func newConnection(socket *net.UnixConn, link *hsm.Link) *connection {
 func (c *connection) run() error {
 	for {
 		header, body, err := c.reader.Next()
+		c.awaited.Store(false)
 		switch {
 		case err == io.EOF || errors.Is(err, net.ErrClosed):
 			return nil
@@ -122,12 +145,18 @@ func (c *connection) tick(now time.Time) {
 	serial := c.serial.Load()
 	still := serial%2 == 1 && serial == c.seen
 	c.seen = serial
+	if !c.awaited.Load() {
+		c.late = 0
+	} else if c.late += c.timing.working; c.late > c.timing.frame {
+		c.socket.Close()
+		return
+	}
 	if !c.mu.TryLock() {
 		// A reply is being written: no need for a working frame, and no more time for it.
 		return
 	}
 	defer c.mu.Unlock()
-	_ = c.socket.SetWriteDeadline(now.Add(writeTimeout))
+	_ = c.socket.SetWriteDeadline(now.Add(c.timing.write))
 	if !still || c.serial.Load() != serial {
 		return
 	}

@@ -23,6 +23,8 @@ type Config struct {
 	// AllowedUIDs are the users who may connect beside root and the server's own
 	// user. Nil lets everybody in whom the socket's permissions let in.
 	AllowedUIDs []uint32
+	// MaxConnections bounds the connections of all applications; 0 is 4096.
+	MaxConnections int
 	// IdleExit ends the server when no application was there for so long; 0 never.
 	IdleExit time.Duration
 	Log      *slog.Logger
@@ -32,6 +34,7 @@ type Config struct {
 type Server struct {
 	config Config
 	log    *slog.Logger
+	timing timing
 
 	mu    sync.Mutex
 	conns map[*connection]struct{} // guarded by mu
@@ -40,7 +43,10 @@ type Server struct {
 
 // New makes a Server.
 func New(config Config) *Server {
-	return &Server{config: config, log: config.Log, conns: make(map[*connection]struct{}), busy: time.Now()}
+	if config.MaxConnections == 0 {
+		config.MaxConnections = 4096
+	}
+	return &Server{config: config, log: config.Log, timing: standardTiming, conns: make(map[*connection]struct{}), busy: time.Now()}
 }
 
 // Serve accepts connections until ctx ends, the idle time is over, or the HSM can no
@@ -95,7 +101,7 @@ const tendInterval = time.Hour
 // tick does what goes by the clock: working frames, and the end of an idle
 // server. One ticker serves all connections, so that a call pays nothing for it.
 func (s *Server) tick(ctx context.Context, stop context.CancelCauseFunc) {
-	ticker := time.NewTicker(workingInterval)
+	ticker := time.NewTicker(s.timing.working)
 	defer ticker.Stop()
 	tended := time.Now()
 	for {
@@ -107,6 +113,11 @@ func (s *Server) tick(ctx context.Context, stop context.CancelCauseFunc) {
 			stop(nil)
 			return
 		case now = <-ticker.C:
+		}
+		// A witness that cannot be written does not keep the HSM from serving: it only
+		// notices less.
+		if err := s.config.HSM.See(); err != nil {
+			s.log.Error("the witness", "cause", err)
 		}
 		if now.Sub(tended) >= tendInterval {
 			tended = now
@@ -141,11 +152,16 @@ func (s *Server) handle(ctx context.Context, socket *net.UnixConn, stop context.
 		s.log.Warn("connection refused", "cause", err)
 		return
 	}
-	c := newConnection(socket, s.config.HSM.Connect(caller))
+	c := newConnection(socket, s.config.HSM.Connect(caller), s.timing)
 	s.mu.Lock()
 	// Serve closes what is in the set when ctx ends; what comes later sees the end here.
 	if ctx.Err() != nil {
 		s.mu.Unlock()
+		return
+	}
+	if len(s.conns) >= s.config.MaxConnections {
+		s.mu.Unlock()
+		s.log.Warn("connection refused", "cause", "there are as many as may be", "uid", caller.UID)
 		return
 	}
 	s.conns[c] = struct{}{}

@@ -207,7 +207,8 @@ static bool get_hsm_info(struct tl_view *v) {
            is_u64(m.applications, 8) &&
            is_u64(m.sessions, 9) &&
            is_u64(m.uptime_seconds, 10) &&
-           is_text(m.approved, 11);
+           is_text(m.approved, 11) &&
+           is_text(m.rollback, 12);
 }
 
 static bool get_partition_list(struct tl_view *v) {
@@ -216,6 +217,31 @@ static bool get_partition_list(struct tl_view *v) {
            is_u64s(m.slots, 0) &&
            is_texts(m.labels, 1) &&
            is_texts(m.serials, 2);
+}
+
+static bool get_audit_read(struct tl_view *v) {
+    struct tl_audit_read_reply m;
+    return tl_get_audit_read(v, &m) &&
+           is_text(m.header, 0) &&
+           is_texts(m.entries, 1) &&
+           is_u64(m.newest, 2);
+}
+
+static bool get_audit_verify(struct tl_view *v) {
+    struct tl_audit_verify_reply m;
+    return tl_get_audit_verify(v, &m) &&
+           is_bool(m.sound, 0) &&
+           is_u64(m.newest, 1) &&
+           is_text(m.kind, 2) &&
+           is_u64(m.first, 3) &&
+           is_u64(m.last, 4) &&
+           is_text(m.fault, 5);
+}
+
+static bool get_audit_checkpoint(struct tl_view *v) {
+    struct tl_audit_checkpoint_reply m;
+    return tl_get_audit_checkpoint(v, &m) &&
+           is_text(m.checkpoint, 0);
 }
 
 static const struct get_sample get_samples[] = {
@@ -245,4 +271,7 @@ static const struct get_sample get_samples[] = {
     {"GenerateRandom", get_generate_random},
     {"HSMInfo", get_hsm_info},
     {"PartitionList", get_partition_list},
+    {"AuditRead", get_audit_read},
+    {"AuditVerify", get_audit_verify},
+    {"AuditCheckpoint", get_audit_checkpoint},
 };

@@ -246,6 +246,14 @@ static void put_seed_random(struct tl_buffer *b) {
     tl_put_seed_random(b, &m);
 }
 
+static void put_audit_read(struct tl_buffer *b) {
+    struct tl_audit_read_request m = {
+        .from = sample_u64(0),
+        .limit = sample_u32(1),
+    };
+    tl_put_audit_read(b, &m);
+}
+
 static const struct put_sample put_samples[] = {
     {"Hello", put_hello},
     {"SlotList", put_slot_list},
@@ -276,4 +284,5 @@ static const struct put_sample put_samples[] = {
     {"GenerateKeyPair", put_generate_key_pair},
     {"GenerateRandom", put_generate_random},
     {"SeedRandom", put_seed_random},
+    {"AuditRead", put_audit_read},
 };

@@ -339,6 +339,7 @@ bool tl_get_hsm_info(struct tl_view *v, struct tl_hsm_info_reply *m) {
     m->sessions = tl_get_u64(v);
     m->uptime_seconds = tl_get_u64(v);
     m->approved = tl_get_bytes(v);
+    m->rollback = tl_get_bytes(v);
     return tl_view_end(v);
 }
 
@@ -346,6 +347,33 @@ bool tl_get_partition_list(struct tl_view *v, struct tl_partition_list_reply *m)
     m->slots = tl_get_u64s(v);
     m->labels = tl_get_texts(v);
     m->serials = tl_get_texts(v);
+    return tl_view_end(v);
+}
+
+void tl_put_audit_read(struct tl_buffer *b, const struct tl_audit_read_request *m) {
+    tl_put_u64(b, m->from);
+    tl_put_u32(b, m->limit);
+}
+
+bool tl_get_audit_read(struct tl_view *v, struct tl_audit_read_reply *m) {
+    m->header = tl_get_bytes(v);
+    m->entries = tl_get_texts(v);
+    m->newest = tl_get_u64(v);
+    return tl_view_end(v);
+}
+
+bool tl_get_audit_verify(struct tl_view *v, struct tl_audit_verify_reply *m) {
+    m->sound = tl_get_bool(v);
+    m->newest = tl_get_u64(v);
+    m->kind = tl_get_bytes(v);
+    m->first = tl_get_u64(v);
+    m->last = tl_get_u64(v);
+    m->fault = tl_get_bytes(v);
+    return tl_view_end(v);
+}
+
+bool tl_get_audit_checkpoint(struct tl_view *v, struct tl_audit_checkpoint_reply *m) {
+    m->checkpoint = tl_get_bytes(v);
     return tl_view_end(v);
 }
 

@@ -45,6 +45,9 @@ enum {
     TL_CALL_HSM_INFO = 100,
     TL_CALL_PARTITION_LIST = 101,
     TL_CALL_STOP = 102,
+    TL_CALL_AUDIT_READ = 110,
+    TL_CALL_AUDIT_VERIFY = 111,
+    TL_CALL_AUDIT_CHECKPOINT = 112,
 };
 
 struct tl_hello_request {
@@ -441,6 +444,7 @@ struct tl_hsm_info_reply {
     uint64_t sessions;
     uint64_t uptime_seconds;
     struct tl_bytes approved;
+    struct tl_bytes rollback;
 };
 
 bool tl_get_hsm_info(struct tl_view *v, struct tl_hsm_info_reply *m);
@@ -452,5 +456,36 @@ struct tl_partition_list_reply {
 };
 
 bool tl_get_partition_list(struct tl_view *v, struct tl_partition_list_reply *m);
+
+struct tl_audit_read_request {
+    uint64_t from;
+    uint32_t limit;
+};
+
+struct tl_audit_read_reply {
+    struct tl_bytes header;
+    struct tl_texts entries;
+    uint64_t newest;
+};
+
+void tl_put_audit_read(struct tl_buffer *b, const struct tl_audit_read_request *m);
+bool tl_get_audit_read(struct tl_view *v, struct tl_audit_read_reply *m);
+
+struct tl_audit_verify_reply {
+    bool sound;
+    uint64_t newest;
+    struct tl_bytes kind;
+    uint64_t first;
+    uint64_t last;
+    struct tl_bytes fault;
+};
+
+bool tl_get_audit_verify(struct tl_view *v, struct tl_audit_verify_reply *m);
+
+struct tl_audit_checkpoint_reply {
+    struct tl_bytes checkpoint;
+};
+
+bool tl_get_audit_checkpoint(struct tl_view *v, struct tl_audit_checkpoint_reply *m);
 
 #endif

@@ -41,6 +41,6 @@ process, and programs reach them through PKCS#11 (libtidelock.so).`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().String("home", "", "directory of the HSM (default $TIDELOCK_HOME)")
 	root.PersistentFlags().StringP("output", "o", "text", "text or json")
-	root.AddCommand(quickstartCommand(), serveCommand(), stopCommand(), autostartCommand(), hsmCommand(), partitionCommand(), versionCommand())
+	root.AddCommand(quickstartCommand(), serveCommand(), stopCommand(), autostartCommand(), hsmCommand(), partitionCommand(), auditCommand(), versionCommand())
 	return root
 }

@@ -18,6 +18,7 @@ import (
 func serveCommand() *cobra.Command {
 	var idleExit time.Duration
 	var ready int
+	var acceptRollback bool
 	cmd := &cobra.Command{
 		Use:     "serve",
 		Short:   "Run the HSM's server until it is told to stop",
@@ -28,10 +29,11 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runServer(cmd.Context(), h, idleExit, ready)
+			return runServer(cmd.Context(), h, options{idleExit, ready, acceptRollback})
 		},
 	}
 	cmd.Flags().DurationVar(&idleExit, "idle-exit", 0, "leave when no application was there for so long (0: never)")
+	cmd.Flags().BoolVar(&acceptRollback, "accept-rollback", false, "start though the store is older than its witness")
 	cmd.Flags().IntVar(&ready, "ready-fd", -1, "descriptor that is written to and closed when the server listens")
 	cmd.Flags().Lookup("ready-fd").Hidden = true
 	return cmd
@@ -46,7 +48,14 @@ func homeOf(cmd *cobra.Command) (home.Home, error) {
 	return home.Find(dir)
 }
 
-func runServer(ctx context.Context, h home.Home, idleExit time.Duration, ready int) error {
+// options are serve's flags.
+type options struct {
+	idleExit       time.Duration
+	ready          int
+	acceptRollback bool
+}
+
+func runServer(ctx context.Context, h home.Home, o options) error {
 	config, err := h.ReadConfig()
 	if err != nil {
 		return err
@@ -65,7 +74,7 @@ func runServer(ctx context.Context, h home.Home, idleExit time.Duration, ready i
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	opened, err := h.Open(config, log, "tidelock "+version)
+	opened, err := h.Open(config, o.acceptRollback, log, "tidelock "+version)
 	if err != nil {
 		return err
 	}
@@ -76,11 +85,11 @@ func runServer(ctx context.Context, h home.Home, idleExit time.Duration, ready i
 	}
 	defer os.Remove(h.Socket())
 	server := serve.New(serve.Config{
-		HSM: opened.HSM, AllowedUIDs: config.Socket.AllowedUIDs, IdleExit: idleExit, Log: log,
+		HSM: opened.HSM, AllowedUIDs: config.Socket.AllowedUIDs, IdleExit: o.idleExit, Log: log,
 	})
 	log.Info("serving", "home", h.Dir, "socket", h.Socket(), "version", version)
-	if ready >= 0 {
-		f := os.NewFile(uintptr(ready), "ready")
+	if o.ready >= 0 {
+		f := os.NewFile(uintptr(o.ready), "ready")
 		if _, err := f.Write([]byte{1}); err != nil {
 			return fmt.Errorf("telling that the server is ready: %w", err)
 		}

@@ -34,7 +34,7 @@ func hsmCommand() *cobra.Command {
 				{"Root key", "rootKey", info.RootKey},
 				{"State", "state", info.State},
 				{"FIPS module", "fips", info.Approved},
-				{"Rollback of the store", "rollback", "not detectable: there is no witness"},
+				{"Rollback of the store", "rollback", info.Rollback},
 				{"Partitions", "partitions", info.Partitions},
 				{"Applications", "applications", info.Applications},
 				{"Sessions", "sessions", info.Sessions},

@@ -1,7 +1,10 @@
 // Package secret holds key bytes and PINs in a form that does not find its way
 // into logs, error texts and encodings by accident.
 //
-// It may import nothing but the standard library.
+// In a process that has called SetArena, secrets lie in memory that is locked and in
+// no core dump. Elsewhere, in tests and commands, they lie on the Go heap.
+//
+// It may import nothing but the standard library and x/sys/unix.
 package secret
 
 import (
@@ -25,7 +28,8 @@ var errEncode = errors.New("secret: a secret has no text or JSON form")
 // one of them holds for all. The zero value is an empty secret.
 //
 // A Bytes may be read by several goroutines at once; Wipe must not run beside
-// another use.
+// another use. Whoever makes one wipes it. One that is forgotten is wiped some time
+// after the garbage collector has found that, but only when it lies in an Arena.
 type Bytes struct {
 	mem *memory
 }
@@ -36,12 +40,29 @@ type Bytes struct {
 // methods. Below an unexported field fmt prints by reflection: of a pointer the
 // address, but for a verb that does not suit a pointer (%s) what it points to,
 // one pointer deep.
-type memory struct{ b *[]byte }
+type memory struct{ *cell }
+
+// cell is where the contents are.
+type cell struct {
+	memory // so that both take one allocation; it refers to the cell itself
+	b      []byte
+	loan   *loan // nil on the heap
+	watch  runtime.Cleanup
+}
 
 // allocate is the one place that memory for secrets comes from.
 func allocate(n int) *memory {
-	b := make([]byte, n)
-	return &memory{&b}
+	c := new(cell)
+	c.memory.cell = c
+	if a := current.Load(); a != nil && n > 0 {
+		if c.loan = a.take(n); c.loan != nil {
+			c.b = c.loan.slot[:n:n]
+			c.watch = runtime.AddCleanup(c, (*loan).lost, c.loan)
+			return &c.memory
+		}
+	}
+	c.b = make([]byte, n)
+	return &c.memory
 }
 
 // New makes a secret of n zero bytes, to be filled through Expose. Nothing may be
@@ -52,7 +73,7 @@ func New(n int) Bytes { return Bytes{allocate(n)} }
 // that is its duty.
 func Copy(b []byte) Bytes {
 	s := New(len(b))
-	copy(*s.mem.b, b)
+	copy(s.mem.b, b)
 	return s
 }
 
@@ -71,7 +92,7 @@ func (s Bytes) Expose() []byte {
 	if s.mem == nil {
 		return nil
 	}
-	return *s.mem.b
+	return s.mem.b
 }
 
 // Len is the number of bytes; 0 after Wipe.
@@ -87,8 +108,19 @@ func (s Bytes) Wipe() {
 	if s.mem == nil {
 		return
 	}
-	Wipe(*s.mem.b)
-	*s.mem.b = nil
+	c := s.mem.cell
+	b := c.b
+	if b == nil {
+		return
+	}
+	c.b = nil
+	if c.loan == nil {
+		Wipe(b)
+		return
+	}
+	c.watch.Stop()
+	runtime.KeepAlive(c)
+	c.loan.end()
 }
 
 // Wipe overwrites a buffer that held a secret.
