@@ -27,6 +27,7 @@ var allowed = []row{
 	{"cryptoki", "the standard's vocabulary, for everybody", nil},
 	{"firmware", "levels are data", []string{"cryptoki"}},
 	{"internal/secret", "key bytes that do not print", nil},
+	{"internal/harden", "settings of the process, memory for secrets", []string{"internal/secret"}},
 	{"internal/gen", "reads the table; it generates packages and so uses none", nil},
 
 	// 1: pure building blocks
@@ -56,7 +57,7 @@ var allowed = []row{
 	{"home", "files of an HSM", []string{"hsm", "audit", "seal", "keystore", "keystore/boltstore", "internal/secret"}},
 
 	// 6: the program
-	{"cmd/tidelock", "wiring and commands", []string{"audit", "client", "cryptoki", "firmware", "home", "serve", "wire"}},
+	{"cmd/tidelock", "wiring and commands", []string{"audit", "client", "cryptoki", "firmware", "home", "internal/harden", "serve", "wire"}},
 
 	// whole-system suites
 	{"test/bench", "load", []string{"test/token"}},

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidelock.dev/tidelock/home"
+	"tidelock.dev/tidelock/internal/harden"
 	"tidelock.dev/tidelock/serve"
 )
 
@@ -74,6 +75,7 @@ func runServer(ctx context.Context, h home.Home, o options) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	harden.Process(log)
 	opened, err := h.Open(config, o.acceptRollback, log, "tidelock "+version)
 	if err != nil {
 		return err
