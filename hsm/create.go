@@ -56,6 +56,14 @@ func CreateDevelopment(store keystore.Store, rootKey secret.Bytes, d Development
 	}
 	config := partitionConfig(store, key, d.Mode)
 	log := audit.New(audit.Config{Key: key, Serial: r.serial, Now: config.Now})
+	draft, err := partition.NewDraft(config, first, identity, d.SOPIN, d.PIN)
+	if err != nil {
+		return err
+	}
+	officer, err := newSecurityOfficer(config, key, d.SOPIN)
+	if err != nil {
+		return fmt.Errorf("the HSM SO: %w", err)
+	}
 	return store.Update(func(w keystore.Writer) error {
 		if err := w.Put(keystore.TableHSM, keyHSMKey, root.WrapHSMKey(key)); err != nil {
 			return err
@@ -63,14 +71,11 @@ func CreateDevelopment(store keystore.Store, rootKey secret.Bytes, d Development
 		if err := w.Put(keystore.TableHSM, keyRecord, key.Records().Seal(nil, r.encode(), recordContext())); err != nil {
 			return err
 		}
-		if err := putSecurityOfficer(w, config, key, d.SOPIN); err != nil {
-			return fmt.Errorf("the HSM SO: %w", err)
+		if err := w.Put(keystore.TableHSM, keySecurityOfficer, officer); err != nil {
+			return err
 		}
-		if err := partition.Create(w, config, first, identity, d.SOPIN); err != nil {
-			return fmt.Errorf("the Partition SO: %w", err)
-		}
-		if err := partition.CreateCryptoOfficer(w, config, first, d.PIN); err != nil {
-			return fmt.Errorf("the Crypto Officer: %w", err)
+		if err := draft.Write(w); err != nil {
+			return err
 		}
 		return recordCreation(w, log, d, first)
 	})
@@ -95,17 +100,17 @@ func recordCreation(w keystore.Writer, log *audit.Log, d Development, id partiti
 	return nil
 }
 
-// putSecurityOfficer writes the HSM SO's credential. Like a Partition SO he has no
-// share in any key: his PIN opens one that seals nothing.
-func putSecurityOfficer(w keystore.Writer, c partition.Config, key *seal.HSMKey, pin secret.Bytes) error {
+// newSecurityOfficer makes the record of the HSM SO's credential. Like a Partition SO
+// he has no share in any key: his PIN opens one that seals nothing.
+func newSecurityOfficer(c partition.Config, key *seal.HSMKey, pin secret.Bytes) ([]byte, error) {
 	nothing := seal.NewPartKEK()
 	defer nothing.Wipe()
 	credential := seal.Credential{Role: cryptoki.CKU_SO, Epoch: 1}
 	wrap, err := c.Stretcher.Wrap(credential, nothing, []seal.Factor{seal.Password(c.Cost)}, pin)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return w.Put(keystore.TableHSM, keySecurityOfficer, key.Records().Seal(nil, wrap.Encode(), seal.NewContext("hsm so")))
+	return key.Records().Seal(nil, wrap.Encode(), seal.NewContext("hsm so")), nil
 }
 
 // newSerial makes a serial number of 13 digits, as the hardware's partitions have.

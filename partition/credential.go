@@ -24,19 +24,17 @@ func (p *Partition) credential(role Role, w *seal.Wrap) seal.Credential {
 	return seal.Credential{Partition: uint64(p.id), Role: role.user(), Epoch: w.Epoch}
 }
 
-// setCredential writes a role's credential, the epoch-th, and forgives its tries.
-func (p *Partition) setCredential(w keystore.Writer, role Role, epoch uint64, kek *seal.PartKEK, pin secret.Bytes) error {
+// newCredential makes a role's credential, the epoch-th: a password hash, which is
+// not for inside a transaction. Errors: CKR_PIN_LEN_RANGE, CKR_PIN_INVALID.
+func (p *Partition) newCredential(role Role, epoch uint64, kek *seal.PartKEK, pin secret.Bytes) (*seal.Wrap, error) {
 	if err := p.checkPIN(pin); err != nil {
-		return err
+		return nil, err
 	}
 	c := seal.Credential{Partition: uint64(p.id), Role: role.user(), Epoch: epoch}
-	wrap, err := p.config.Stretcher.Wrap(c, kek, []seal.Factor{seal.Password(p.config.Cost)}, pin)
-	if err != nil {
-		return err
-	}
-	return p.putCredential(w, role, wrap)
+	return p.config.Stretcher.Wrap(c, kek, []seal.Factor{seal.Password(p.config.Cost)}, pin)
 }
 
+// putCredential writes a role's credential and forgives its tries.
 func (p *Partition) putCredential(w keystore.Writer, role Role, wrap *seal.Wrap) error {
 	record := p.records.Seal(nil, wrap.Encode(), p.roleContext(role))
 	if err := w.Put(keystore.TablePartition, p.id.roleKey(keyRole, role), record); err != nil {

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"encoding/binary"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,39 +91,58 @@ func CheckLabel(label string) error {
 	return nil
 }
 
-// Create makes a partition inside an update of the store: its own key, its identity
-// and its Partition SO.
-func Create(w keystore.Writer, c Config, id ID, identity Identity, partitionSO secret.Bytes) error {
+// Draft is a partition that has been thought out and not been written: what takes
+// long, the password hashes, is done before the store is held.
+type Draft struct {
+	partition *Partition
+	key       []byte
+	roles     map[Role]*seal.Wrap
+}
+
+// NewDraft drafts a partition with its own key, its identity, its Partition SO and
+// its Crypto Officer, who brings the key over private values with him: HSM policy 21
+// is off, so his first PIN is for good. The PINs remain the caller's.
+func NewDraft(c Config, id ID, identity Identity, partitionSO, cryptoOfficer secret.Bytes) (*Draft, error) {
 	if err := CheckLabel(identity.Label); err != nil {
-		return err
+		return nil, err
 	}
 	pub := seal.NewPartPub()
 	defer pub.Wipe()
-	if err := w.Put(keystore.TablePartition, id.key(keyKey), c.Key.WrapPartPub(uint64(id), pub)); err != nil {
-		return err
+	d := &Draft{
+		partition: newPartition(c, id, identity, pub),
+		key:       c.Key.WrapPartPub(uint64(id), pub),
+		roles:     make(map[Role]*seal.Wrap),
 	}
-	record := pub.Records().Seal(nil, identity.encode(), identityContext(id))
-	if err := w.Put(keystore.TablePartition, id.key(keyIdentity), record); err != nil {
-		return err
+	for role, pin := range map[Role]secret.Bytes{RolePartitionSO: partitionSO, RoleCryptoOfficer: cryptoOfficer} {
+		// The Partition SO has no share in the key over private values, so his PIN opens a
+		// key of its own that seals nothing.
+		kek := seal.NewPartKEK()
+		wrap, err := d.partition.newCredential(role, 1, kek, pin)
+		kek.Wipe()
+		if err != nil {
+			return nil, fmt.Errorf("the %v: %w", role, err)
+		}
+		d.roles[role] = wrap
 	}
-	p := newPartition(c, id, identity, pub)
-	// The Partition SO has no share in the key over private values, so his PIN opens a
-	// key of its own that seals nothing.
-	nothing := seal.NewPartKEK()
-	defer nothing.Wipe()
-	return p.setCredential(w, RolePartitionSO, 1, nothing, partitionSO)
+	return d, nil
 }
 
-// CreateCryptoOfficer makes the Crypto Officer of a new partition and, with him, the
-// key over private values: HSM policy 21 is off, so his first PIN is for good.
-func CreateCryptoOfficer(w keystore.Writer, c Config, id ID, pin secret.Bytes) error {
-	p, err := open(w, c, id)
-	if err != nil {
+// Write makes the partition.
+func (d *Draft) Write(w keystore.Writer) error {
+	p := d.partition
+	if err := w.Put(keystore.TablePartition, p.id.key(keyKey), d.key); err != nil {
 		return err
 	}
-	kek := seal.NewPartKEK()
-	defer kek.Wipe()
-	return p.setCredential(w, RoleCryptoOfficer, 1, kek, pin)
+	record := p.records.Seal(nil, p.identity.encode(), identityContext(p.id))
+	if err := w.Put(keystore.TablePartition, p.id.key(keyIdentity), record); err != nil {
+		return err
+	}
+	for role, wrap := range d.roles {
+		if err := p.putCredential(w, role, wrap); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Open reads a partition from the store.

@@ -259,9 +259,7 @@ func (s *Session) SetPIN(old, pin secret.Bytes) error {
 		return err
 	}
 	defer kek.Wipe()
-	credential := seal.Credential{Partition: uint64(p.id), Role: role.user(), Epoch: wrap.Epoch + 1}
-	// The hash is computed before the store is held for the update.
-	changed, err := p.config.Stretcher.Wrap(credential, kek, []seal.Factor{seal.Password(p.config.Cost)}, pin)
+	changed, err := p.newCredential(role, wrap.Epoch+1, kek, pin)
 	if err != nil {
 		return err
 	}
