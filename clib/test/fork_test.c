@@ -210,6 +210,32 @@ static void shared_memory(void) {
     CHECK_RV(CKR_OK, sign(session));
 }
 
+static pid_t first_of_namespace(void) {
+    return (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
+}
+
+// The first process of a pid namespace and its child, the first of another, have the
+// same pid, 1.
+static void same_pid(void) {
+    pid_t outer = first_of_namespace();
+    if (outer < 0 && errno == EPERM)
+        return; // only root may
+    if (outer == 0) {
+        CHECK(getpid() == 1);
+        works_anew();
+        pid_t inner = first_of_namespace();
+        if (inner == 0) {
+            CHECK(getpid() == 1);
+            is_uninitialised();
+            works_anew();
+            _exit(0);
+        }
+        await(inner);
+        _exit(0);
+    }
+    await(outer);
+}
+
 // The parent must not notice its children, and a child forked before C_Initialize
 // initialises like any process.
 int main(void) {
@@ -226,7 +252,7 @@ int main(void) {
     pid_t (*const ways[])(void) = {plain_fork, raw_clone};
     for (size_t i = 0; i < 2; i++) {
         if (SANITIZED && ways[i] == raw_clone)
-            continue; // the sanitizers' own locks do not survive it
+            continue;
         pid_t next = ways[i]();
         if (next == 0) {
             child(ways[i], 3);
@@ -239,8 +265,10 @@ int main(void) {
         fork_in_initialize(ways[i], 100);
     }
     descriptors();
-    if (!SANITIZED)
-        shared_memory(); // which the sanitizers' would be too
+    if (!SANITIZED) { // whose own locks do not survive, and whose memory would be shared too
+        same_pid();
+        shared_memory();
+    }
     CHECK_RV(CKR_OK, C_Finalize(NULL));
     fake_stop();
     return 0;
