@@ -11,13 +11,8 @@ static CK_RV take(struct tl_call *call, bool fresh) {
     struct tl_connection *c = tl_pool_take(pool, fresh);
     if (c == NULL)
         return lost(call->state);
-    if (call->session == NULL || call->session->boot == c->boot) {
-        call->connection = c;
-        return CKR_OK;
-    }
-    tl_pool_give(pool, c);
-    tl_session_remove(&call->state->sessions, call->session);
-    return CKR_SESSION_HANDLE_INVALID;
+    call->connection = c;
+    return CKR_OK;
 }
 
 CK_RV tl_call_begin(struct tl_call *call, struct tl_state *state, struct tl_session *session, uint16_t number,

@@ -34,8 +34,7 @@ struct tl_call {
 };
 
 // tl_call_begin takes a connection and begins the frame. When it fails, with
-// CKR_DEVICE_ERROR, CKR_SESSION_HANDLE_INVALID (the server that had the session has
-// gone) or CKR_CRYPTOKI_NOT_INITIALIZED (C_Finalize came in between), tl_call_end
+// CKR_DEVICE_ERROR or CKR_CRYPTOKI_NOT_INITIALIZED (C_Finalize came in between), tl_call_end
 // must not be called.
 CK_RV tl_call_begin(struct tl_call *call, struct tl_state *state, struct tl_session *session, uint16_t number,
                     enum tl_repeat repeat);

@@ -13,8 +13,8 @@ static CK_RV open_session(struct tl_state *state, CK_SLOT_ID slot, CK_FLAGS flag
     if (rv == CKR_OK && !tl_get_open_session(&call.in, &reply))
         rv = CKR_DEVICE_ERROR;
     if (rv == CKR_OK) {
-        struct tl_slot *known = tl_session_slot(&state->sessions, call.connection->boot, slot);
-        if (known == NULL || !tl_session_add(&state->sessions, reply.session, known))
+        struct tl_slot *known = tl_session_slot(&state->sessions, slot);
+        if (known == NULL || !tl_session_add(&state->sessions, reply.session, call.connection->boot, flags, known))
             rv = CKR_HOST_MEMORY;
         else
             *handle = reply.session;
@@ -58,8 +58,10 @@ static CK_RV close_all(struct tl_state *state, CK_SLOT_ID slot) {
     tl_put_close_all_sessions(call.out, &(struct tl_close_all_sessions_request){.slot = slot});
     rv = tl_call_run(&call);
     tl_call_end(&call);
-    if (rv == CKR_OK)
+    if (rv == CKR_OK) {
         tl_session_remove_slot(&state->sessions, slot);
+        tl_ticket_drop(&state->tickets, slot);
+    }
     return rv;
 }
 
@@ -109,6 +111,11 @@ static CK_RV login(struct tl_entry *entry, CK_USER_TYPE user, struct tl_bytes pi
         return rv;
     tl_put_login(call.out, &(struct tl_login_request){.user = user, .pin = pin});
     rv = tl_call_run(&call);
+    struct tl_login_reply reply;
+    if (rv == CKR_OK && !tl_get_login(&call.in, &reply))
+        rv = CKR_DEVICE_ERROR;
+    if (rv == CKR_OK)
+        tl_ticket_keep(&entry->state->tickets, entry->session->slot->id, reply.ticket);
     tl_call_end(&call);
     return rv;
 }
@@ -129,6 +136,8 @@ CK_RV C_Logout(CK_SESSION_HANDLE hSession) {
     if (rv != CKR_OK)
         return rv;
     rv = tl_call_plain(entry.state, entry.session, TL_CALL_LOGOUT);
+    if (rv == CKR_OK)
+        tl_ticket_drop(&entry.state->tickets, entry.session->slot->id);
     tl_leave(&entry);
     return rv;
 }

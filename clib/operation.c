@@ -45,17 +45,18 @@ static bool permit_key(const struct tl_entry *entry, enum tl_function function, 
     return true;
 }
 
-// send_init makes the operation active at the server, and keeps its permit.
-static CK_RV send_init(struct tl_entry *entry, enum tl_function function) {
+static CK_RV send_cancel(struct tl_entry *entry, uint64_t functions);
+
+// try_init makes the operation active at the server, and keeps its permit.
+static CK_RV try_init(struct tl_entry *entry, enum tl_function function) {
     struct tl_operation *operation = operation_of(entry, function);
     struct tl_call call;
     struct tl_operation_init_reply reply;
     struct tl_permit_key key;
+    operation->doubtful = false;
     CK_RV rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_OPERATION_INIT, TL_ONCE);
-    if (rv != CKR_OK) {
-        tl_operation_forget(operation);
+    if (rv != CKR_OK)
         return rv;
-    }
     tl_put_operation_init(call.out, &(struct tl_operation_init_request){
                                         .function = (uint8_t)function,
                                         .mechanism = {.encoded = encoded(operation)},
@@ -67,10 +68,8 @@ static CK_RV send_init(struct tl_entry *entry, enum tl_function function) {
     tl_call_end(&call);
     if (!understood)
         rv = CKR_DEVICE_ERROR;
-    if (rv != CKR_OK) {
-        tl_operation_forget(operation);
+    if (rv != CKR_OK)
         return rv;
-    }
     operation->state = TL_ACTIVE;
     operation->permitted = reply.permit;
     operation->permit = (struct tl_permit){
@@ -78,6 +77,18 @@ static CK_RV send_init(struct tl_entry *entry, enum tl_function function) {
     if (reply.permit && call.epoch != 0 && permit_key(entry, function, &key))
         tl_permit_store(&entry->state->permits, &key, &operation->permit);
     return CKR_OK;
+}
+
+// send_init is try_init, once more when the reply was lost: whatever the server made
+// of the first is cancelled before.
+static CK_RV send_init(struct tl_entry *entry, enum tl_function function) {
+    struct tl_operation *operation = operation_of(entry, function);
+    CK_RV rv = try_init(entry, function);
+    if (rv != CKR_OK && operation->doubtful && send_cancel(entry, UINT64_C(1) << function) == CKR_OK)
+        rv = try_init(entry, function);
+    if (rv != CKR_OK)
+        tl_operation_forget(operation);
+    return rv;
 }
 
 // send_cancel ends operations at the server; functions has bit 1 << function set.
@@ -236,7 +247,15 @@ static CK_RV run(struct tl_entry *entry, enum tl_function function, const struct
     else if (!understood)
         rv = CKR_DEVICE_ERROR;
     bool doubtful = !call.answered || rv == CKR_DEVICE_ERROR || rv == CKR_OPERATION_ACTIVE;
+    bool restarted = !call.answered || rv == CKR_OPERATION_NOT_INITIALIZED;
     tl_call_end(&call);
+    // The server that had the operation has gone, but one part is all that it was to
+    // get: with its Init it can be made anew.
+    if (rv != CKR_OK && restarted && step->call == TL_CALL_OPERATE && operation->permitted &&
+        send_cancel(entry, UINT64_C(1) << function) == CKR_OK) {
+        struct step anew = {.call = TL_CALL_OPERATE_FUSED, .data = step->data, .signature = step->signature};
+        return run(entry, function, &anew, room);
+    }
     if (rv == CKR_OK && left > 0) {
         rv = drain(entry, function, room.data + (reply.length - left), left);
         doubtful = rv != CKR_OK;

@@ -9,11 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// tl_slot is what is known of one slot of one run of the server. It lives as long
-// as the state, so that sessions and permits may point to it.
+// tl_slot is what is known of one slot. It lives as long as the state, so that
+// sessions and permits may point to it. Epochs of a later run of the server are
+// greater than those of an earlier one.
 struct tl_slot {
     struct tl_slot *next;
-    uint64_t boot;
     uint64_t id;
     _Atomic uint64_t epoch; // the newest permit epoch seen
 };

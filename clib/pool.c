@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "autostart.h"
@@ -17,6 +18,7 @@ void tl_pool_start(struct tl_pool *pool, const struct tl_config *config, const s
     pool->application = application;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->returned, NULL);
+    pthread_mutex_init(&pool->resuming, NULL);
 }
 
 // take_place reserves room for one more connection. The lock is held.
@@ -39,9 +41,60 @@ static void free_place(struct tl_pool *pool, unsigned place) {
     pthread_cond_signal(&pool->returned);
 }
 
+// greet makes a server that has started anew take the process back, before any other
+// call reaches it. False when the connection was lost over that.
+static bool greet(struct tl_pool *pool, struct tl_connection *c) {
+    bool ok = true;
+    pthread_mutex_lock(&pool->resuming);
+    if (atomic_load(&pool->boot) != c->boot) {
+        // At the first connection of all there is nothing to take back.
+        if (atomic_load(&pool->boot) != 0)
+            ok = pool->resume(pool->context, c);
+        if (ok)
+            atomic_store(&pool->boot, c->boot);
+    }
+    pthread_mutex_unlock(&pool->resuming);
+    return ok;
+}
+
+// connect_once makes a connection that is ready for calls, or NULL with errno.
+static struct tl_connection *connect_once(struct tl_pool *pool) {
+    struct tl_connection *c = tl_connection_open(pool->config->socket, pool->application);
+    if (c != NULL && !greet(pool, c)) {
+        tl_connection_close(c);
+        errno = ECONNREFUSED;
+        return NULL;
+    }
+    return c;
+}
+
+static bool gone(int cause) { return cause == ENOENT || cause == ECONNREFUSED || cause == EPROTO; }
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+// wait_and_connect connects, and waits for a server that has gone: one that is
+// restarted is back soon, and the program need not notice.
+static struct tl_connection *wait_and_connect(struct tl_pool *pool) {
+    double until = now() + TL_RETURN_SECONDS;
+    struct tl_connection *c = connect_once(pool);
+    for (long pause = 5; c == NULL && gone(errno) && atomic_load(&pool->patient) && !atomic_load(&pool->closing) &&
+                         now() < until;
+         pause = pause < 200 ? pause * 2 : pause) {
+        if (errno != EPROTO && tl_autostart(pool->config))
+            pause = 0;
+        nanosleep(&(struct timespec){.tv_nsec = pause * 1000000}, NULL);
+        c = connect_once(pool);
+    }
+    return c;
+}
+
 // open_at connects for a place that has been taken. The lock is not held.
 static struct tl_connection *open_at(struct tl_pool *pool, unsigned place) {
-    struct tl_connection *c = tl_connection_open(pool->config->socket, pool->application);
+    struct tl_connection *c = wait_and_connect(pool);
     int cause = errno;
     pthread_mutex_lock(&pool->lock);
     if (c == NULL) {
@@ -54,7 +107,6 @@ static struct tl_connection *open_at(struct tl_pool *pool, unsigned place) {
         if (atomic_load(&pool->closing))
             shutdown(c->fd, SHUT_RDWR);
         atomic_store(&pool->max_frame, c->max_frame);
-        atomic_store(&pool->boot, c->boot);
     }
     pthread_mutex_unlock(&pool->lock);
     errno = cause;
@@ -70,6 +122,7 @@ bool tl_pool_open(struct tl_pool *pool) {
         return false;
     }
     tl_pool_give(pool, c);
+    atomic_store(&pool->patient, true);
     return true;
 }
 

@@ -10,6 +10,11 @@
 #include "config.h"
 #include "connection.h"
 
+// How long a server that has gone is waited for.
+#ifndef TL_RETURN_SECONDS
+#define TL_RETURN_SECONDS 10
+#endif
+
 enum {
     TL_CONNECTIONS = 512, // at most this many
     TL_IDLE_CONNECTIONS = 64,         // kept open when nobody uses them
@@ -21,6 +26,12 @@ struct tl_pool {
     _Atomic uint64_t boot;      // the newest run of the server
     _Atomic uint32_t max_frame; // the longest frame that it takes
     _Atomic bool closing;
+    _Atomic bool patient; // a server that has gone is waited for
+
+    // resume makes a server that has started anew take the process back, by way of c.
+    bool (*resume)(void *context, struct tl_connection *c);
+    void *context;
+    pthread_mutex_t resuming; // held over it; taken before lock, never inside
 
     pthread_mutex_t lock;
     pthread_cond_t returned;
@@ -42,8 +53,9 @@ void tl_pool_start(struct tl_pool *pool, const struct tl_config *config, const s
 bool tl_pool_open(struct tl_pool *pool);
 
 // tl_pool_take returns a connection for one call. fresh asks for a new one: those
-// that idle may have died with the one that was just lost. NULL when no server
-// answers or the pool is closing.
+// that idle may have died with the one that was just lost. A server that has gone
+// is waited for, TL_RETURN_SECONDS, and started where autostart may. NULL when no
+// server answers or the pool is closing.
 struct tl_connection *tl_pool_take(struct tl_pool *pool, bool fresh);
 
 // tl_pool_give returns a connection, or buries it when it is lost.

@@ -39,19 +39,25 @@ void tl_session_table_end(struct tl_session_table *table) {
     memset(table, 0, sizeof *table);
 }
 
-struct tl_slot *tl_session_slot(struct tl_session_table *table, uint64_t boot, uint64_t id) {
+struct tl_slot *tl_session_slot(struct tl_session_table *table, uint64_t id) {
     pthread_mutex_lock(&table->lock);
     struct tl_slot *slot = table->slots;
-    while (slot != NULL && (slot->boot != boot || slot->id != id))
+    while (slot != NULL && slot->id != id)
         slot = slot->next;
     if (slot == NULL && (slot = tl_map(sizeof *slot)) != NULL) {
-        slot->boot = boot;
         slot->id = id;
         slot->next = table->slots;
         table->slots = slot;
     }
     pthread_mutex_unlock(&table->lock);
     return slot;
+}
+
+const struct tl_slot *tl_session_slots(struct tl_session_table *table) {
+    pthread_mutex_lock(&table->lock);
+    const struct tl_slot *slots = table->slots;
+    pthread_mutex_unlock(&table->lock);
+    return slots;
 }
 
 static struct tl_session **bucket_of(struct tl_session_table *table, uint64_t handle) {
@@ -77,13 +83,15 @@ static struct tl_session *take(struct tl_session_table *table) {
     return session;
 }
 
-bool tl_session_add(struct tl_session_table *table, uint64_t handle, struct tl_slot *slot) {
+bool tl_session_add(struct tl_session_table *table, uint64_t handle, uint64_t boot, uint64_t flags,
+                    struct tl_slot *slot) {
     pthread_mutex_lock(&table->lock);
     struct tl_session *session = take(table);
     if (session != NULL) {
         struct tl_session **bucket = bucket_of(table, handle);
         session->handle = handle;
-        session->boot = slot->boot;
+        session->boot = boot;
+        session->flags = flags;
         session->slot = slot;
         session->references = 1;
         session->listed = true;
@@ -136,6 +144,34 @@ void tl_session_remove(struct tl_session_table *table, struct tl_session *sessio
         while (*link != session)
             link = &(*link)->next;
         unlist(table, link);
+    }
+    pthread_mutex_unlock(&table->lock);
+}
+
+size_t tl_session_stale(struct tl_session_table *table, uint64_t slot, uint64_t boot, CK_ULONG *handles,
+                        CK_ULONG *flags, size_t room) {
+    size_t n = 0;
+    pthread_mutex_lock(&table->lock);
+    for (size_t i = 0; i < TL_SESSION_BUCKETS; i++)
+        for (const struct tl_session *s = table->buckets[i]; s != NULL && n < room; s = s->next)
+            if (s->slot->id == slot && s->boot != boot) {
+                handles[n] = s->handle;
+                flags[n++] = s->flags;
+            }
+    pthread_mutex_unlock(&table->lock);
+    return n;
+}
+
+void tl_session_resumed(struct tl_session_table *table, uint64_t handle, uint64_t boot) {
+    pthread_mutex_lock(&table->lock);
+    struct tl_session **link = bucket_of(table, handle);
+    while (*link != NULL && (*link)->handle != handle)
+        link = &(*link)->next;
+    if (*link != NULL) {
+        if (boot == 0)
+            unlist(table, link);
+        else
+            (*link)->boot = boot;
     }
     pthread_mutex_unlock(&table->lock);
 }

@@ -46,7 +46,8 @@ struct tl_search {
 struct tl_session {
     struct tl_session *next; // in the bucket, or in the list of free ones
     uint64_t handle;
-    uint64_t boot; // the run of the server that has it
+    uint64_t boot;  // the run of the server that has it; guarded by the table's lock
+    uint64_t flags; // of C_OpenSession
     struct tl_slot *slot;
     uint32_t references; // guarded by the table's lock; the table holds one
     bool listed;
@@ -72,10 +73,25 @@ void tl_session_table_start(struct tl_session_table *table);
 void tl_session_table_end(struct tl_session_table *table);
 
 // tl_session_slot finds or makes the entry of a slot. NULL when memory is short.
-struct tl_slot *tl_session_slot(struct tl_session_table *table, uint64_t boot, uint64_t id);
+struct tl_slot *tl_session_slot(struct tl_session_table *table, uint64_t id);
 
-// tl_session_add lists a session that the server has opened. False when memory is short.
-bool tl_session_add(struct tl_session_table *table, uint64_t handle, struct tl_slot *slot);
+// tl_session_slots gives the slots that are known, linked by next. They stay as long
+// as the table.
+const struct tl_slot *tl_session_slots(struct tl_session_table *table);
+
+// tl_session_add lists a session that a run of the server has opened. False when
+// memory is short.
+bool tl_session_add(struct tl_session_table *table, uint64_t handle, uint64_t boot, uint64_t flags,
+                    struct tl_slot *slot);
+
+// tl_session_stale fills in up to room sessions of a slot that belong to another run
+// of the server than boot, and returns their number.
+size_t tl_session_stale(struct tl_session_table *table, uint64_t slot, uint64_t boot, CK_ULONG *handles,
+                        CK_ULONG *flags, size_t room);
+
+// tl_session_resumed says that a session now belongs to a run of the server, or with
+// boot 0 that it is gone.
+void tl_session_resumed(struct tl_session_table *table, uint64_t handle, uint64_t boot);
 
 // tl_session_hold finds a session and keeps it alive until tl_session_release.
 // NULL when the handle is not known.

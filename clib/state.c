@@ -25,6 +25,7 @@ static bool retain(struct tl_state *state) {
 static void clear(struct tl_state *state) {
     tl_wipe(&state->application, sizeof state->application);
     tl_wipe(&state->permits, sizeof state->permits);
+    tl_wipe(&state->tickets, sizeof state->tickets);
 }
 
 // release gives a reference back; the last one ends the state.
@@ -62,11 +63,8 @@ CK_RV tl_enter_session(struct tl_entry *entry, CK_SESSION_HANDLE handle, bool ar
         return rv;
     struct tl_state *state = entry->state;
     entry->session = tl_session_hold(&state->sessions, handle);
-    if (entry->session != NULL && entry->session->boot == atomic_load(&state->pool.boot))
-        return CKR_OK;
-    // A server that has started anew knows nothing of its earlier sessions.
     if (entry->session != NULL)
-        tl_session_remove(&state->sessions, entry->session);
+        return CKR_OK;
     tl_leave(entry);
     return CKR_SESSION_HANDLE_INVALID;
 }
@@ -106,10 +104,16 @@ static struct tl_state *unused(void) {
     return state;
 }
 
+// resume is tl_resume for the pool, which does not know of states.
+static bool resume(void *state, struct tl_connection *c) { return tl_resume(state, c); }
+
 static CK_RV start(struct tl_state *state) {
     tl_pool_start(&state->pool, &state->config, &state->application);
+    state->pool.resume = resume;
+    state->pool.context = state;
     tl_session_table_start(&state->sessions);
     tl_permit_table_start(&state->permits);
+    tl_ticket_table_start(&state->tickets);
     if (!tl_config_load(&state->config) || !tl_entropy(&state->application, sizeof state->application))
         return CKR_GENERAL_ERROR;
     return tl_pool_open(&state->pool) ? CKR_OK : CKR_FUNCTION_FAILED;
@@ -145,7 +149,8 @@ CK_RV tl_state_close(struct tl_state *state) {
     struct tl_state *expected = state;
     if (!atomic_compare_exchange_strong(&current, &expected, NULL))
         return CKR_CRYPTOKI_NOT_INITIALIZED;
-    // Best effort: a server that has gone has forgotten the application anyway.
+    // Best effort, and without waiting for a server that has gone.
+    atomic_store(&state->pool.patient, false);
     (void)tl_call_plain(state, NULL, TL_CALL_GOODBYE);
     tl_pool_close(&state->pool);
     release(state); // the reference for being current

@@ -6,6 +6,7 @@
 #include "pool.h"
 #include "permit.h"
 #include "process.h"
+#include "resume.h"
 #include "session.h"
 #include "tidelock/pkcs11.h"
 
@@ -22,6 +23,7 @@ struct tl_state {
     struct tl_pool pool;
     struct tl_session_table sessions;
     struct tl_permit_table permits;
+    struct tl_ticket_table tickets;
 };
 
 // tl_entry is a C_ function's stay in the library.

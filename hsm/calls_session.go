@@ -1,6 +1,8 @@
 package hsm
 
 import (
+	"bytes"
+
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/partition"
@@ -102,8 +104,9 @@ func (r *request) login(q *wire.LoginRequest, p *wire.LoginReply) error {
 	if err != nil {
 		return err
 	}
-	// The frame that it goes into is wiped when it is sent.
-	p.Ticket = ticket.Expose()
+	defer ticket.Wipe()
+	// Whoever sends the reply wipes this copy.
+	p.Ticket = bytes.Clone(ticket.Expose())
 	return nil
 }
 

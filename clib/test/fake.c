@@ -254,6 +254,28 @@ static uint32_t hello(struct tl_view *v, struct tl_buffer *b) {
     return CKR_OK;
 }
 
+static const uint8_t ticket[32] = "a ticket for a later server";
+
+static uint32_t resume(struct tl_view *v, struct tl_buffer *b) {
+    (void)tl_get_u64(v);
+    struct tl_bytes brought = tl_get_bytes(v);
+    bool good = brought.length == sizeof ticket && memcmp(brought.data, ticket, sizeof ticket) == 0;
+    struct tl_u64s wanted = tl_get_u64s(v);
+    uint32_t n = atomic_load(&shared->forgetful) ? 0 : (uint32_t)wanted.count;
+    if (good)
+        atomic_fetch_add(&shared->tickets, 1);
+    tl_put_u32(b, n);
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t handle = tl_u64s_at(&wanted, i);
+        opened[handle] = true;
+        if (sessions < handle)
+            sessions = handle;
+        tl_put_u64(b, handle);
+    }
+    tl_put_bool(b, good);
+    return CKR_OK;
+}
+
 static uint32_t in_session(const struct tl_header *h, struct tl_view *v, struct tl_buffer *b) {
     if (h->session == 0 || h->session >= SESSIONS || !opened[h->session])
         return CKR_SESSION_HANDLE_INVALID;
@@ -270,6 +292,9 @@ static uint32_t in_session(const struct tl_header *h, struct tl_view *v, struct 
         memset(all, 0, sizeof operations[0]);
         return CKR_OK;
     case TL_CALL_LOGIN:
+        atomic_fetch_add(&shared->epoch, 1);
+        tl_put_bytes(b, (struct tl_bytes){ticket, sizeof ticket});
+        return CKR_OK;
     case TL_CALL_LOGOUT:
     case TL_CALL_DESTROY_OBJECT:
         atomic_fetch_add(&shared->epoch, 1);
@@ -331,6 +356,8 @@ static uint32_t answer(const struct tl_header *h, struct tl_view *v, struct tl_b
         return hello(v, b);
     case TL_CALL_GOODBYE:
         return CKR_OK;
+    case TL_CALL_RESUME:
+        return resume(v, b);
     case TL_CALL_SLOT_LIST:
         tl_put_u32(b, 2);
         tl_put_u64(b, FAKE_SLOT);

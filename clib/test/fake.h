@@ -39,6 +39,8 @@ struct fake {
     _Atomic unsigned fault_call;  // the call that the fault is for
     _Atomic unsigned fault_times; // how often it still happens
     _Atomic bool no_permits;
+    _Atomic bool forgetful;   // a later server opens no session again
+    _Atomic unsigned tickets; // how often a good ticket came
     _Atomic unsigned objects; // how many Find finds; handles 1 to that
 };
 

@@ -79,7 +79,12 @@ static void doubt(void) {
     CHECK_RV(CKR_OPERATION_NOT_INITIALIZED, C_SignFinal(session, output, &length));
     CHECK_RV(CKR_OK, sign());
     CHECK_RV(CKR_OK, C_Login(session, CKU_USER, (CK_UTF8CHAR *)"1234", 4));
+    // An Init is made again, once, after what the first left has been cancelled.
     fake_fault(fake, FAULT_ANSWER, TL_CALL_OPERATION_INIT, 1);
+    CHECK_RV(CKR_OK, C_SignInit(session, &mechanism, FAKE_KEY + 1));
+    CHECK_RV(CKR_OK, C_SignInit(session, NULL, 0));
+    CHECK_RV(CKR_OK, C_Login(session, CKU_USER, (CK_UTF8CHAR *)"1234", 4)); // voids the permit
+    fake_fault(fake, FAULT_ANSWER, TL_CALL_OPERATION_INIT, 2);
     CHECK_RV(CKR_DEVICE_ERROR, C_SignInit(session, &mechanism, FAKE_KEY + 1));
     CHECK_RV(CKR_OK, sign());
 }
@@ -118,22 +123,54 @@ static void interruptions(void) {
     setitimer(ITIMER_REAL, &calm, NULL);
 }
 
+// A server that starts anew gets everything back: sessions under their handles, and
+// the login, if there was one.
 static void restart(void) {
-    CK_SESSION_HANDLE old = session;
+    CK_SESSION_HANDLE other;
+    CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT + 1, CKF_SERIAL_SESSION, NULL, NULL, &other));
+    CHECK_RV(CKR_OK, C_Login(session, CKU_USER, (CK_BYTE *)"12345678", 8));
     CHECK_RV(CKR_OK, sign());
+    fake_again();
+    CHECK_RV(CKR_OK, sign());
+    CHECK_RV(CKR_OK, info());
+    CHECK(count(TL_CALL_RESUME) == 2); // one for each slot
+    CHECK(atomic_load(&fake->tickets) == 1);
+    CHECK_RV(CKR_OK, C_CloseSession(other));
+
+    // An Init that a server took with it is made again with its operation.
+    unsigned char output[32];
+    CK_ULONG length = sizeof output;
+    CHECK_RV(CKR_OK, C_SignInit(session, &mechanism, FAKE_KEY + 1));
+    fake_again();
+    CHECK_RV(CKR_OK, C_Sign(session, (CK_BYTE *)"data", 4, output, &length));
+    CHECK(atomic_load(&fake->tickets) == 2);
+
+    // Parts that it had are lost.
+    CHECK_RV(CKR_OK, C_SignInit(session, &mechanism, FAKE_KEY + 1));
+    CHECK_RV(CKR_OK, C_SignUpdate(session, (CK_BYTE *)"data", 4));
+    fake_again();
+    length = sizeof output;
+    CHECK_RV(CKR_OPERATION_NOT_INITIALIZED, C_SignFinal(session, output, &length));
+
+    CHECK_RV(CKR_OK, C_Logout(session));
+    unsigned tickets = atomic_load(&fake->tickets);
+    fake_again();
+    CHECK_RV(CKR_OK, sign());
+    CHECK(atomic_load(&fake->tickets) == tickets);
+
+    atomic_store(&fake->forgetful, true);
     fake_again();
     CHECK_RV(CKR_SESSION_HANDLE_INVALID, sign());
     CHECK_RV(CKR_SESSION_HANDLE_INVALID, info());
+    atomic_store(&fake->forgetful, false);
     CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session));
     CHECK_RV(CKR_OK, sign()); // with a permit of the new server
-    CHECK_RV(CKR_OK, sign());
     CHECK_RV(CKR_OK, info());
     fake_again();
     // Even a call that is made once finds the new server: the dead connections show.
     CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session));
     CHECK_RV(CKR_OK, C_CloseSession(session));
     CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session));
-    (void)old;
 }
 
 // A program that closes descriptors it does not know, as daemons do, must not have
