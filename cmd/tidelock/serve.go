@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"syscall"
 	"time"
 
@@ -20,6 +21,7 @@ func serveCommand() *cobra.Command {
 	var idleExit time.Duration
 	var ready int
 	var acceptRollback bool
+	var profile string
 	cmd := &cobra.Command{
 		Use:     "serve",
 		Short:   "Run the HSM's server until it is told to stop",
@@ -30,11 +32,12 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runServer(cmd.Context(), h, options{idleExit, ready, acceptRollback})
+			return runServer(cmd.Context(), h, options{idleExit, ready, acceptRollback, profile})
 		},
 	}
 	cmd.Flags().DurationVar(&idleExit, "idle-exit", 0, "leave when no application was there for so long (0: never)")
 	cmd.Flags().BoolVar(&acceptRollback, "accept-rollback", false, "start though the store is older than its witness")
+	cmd.Flags().StringVar(&profile, "cpu-profile", "", "file for a profile of where the server spends its time, for go tool pprof")
 	cmd.Flags().IntVar(&ready, "ready-fd", -1, "descriptor that is written to and closed when the server listens")
 	cmd.Flags().Lookup("ready-fd").Hidden = true
 	return cmd
@@ -54,6 +57,7 @@ type options struct {
 	idleExit       time.Duration
 	ready          int
 	acceptRollback bool
+	profile        string
 }
 
 func runServer(ctx context.Context, h home.Home, o options) error {
@@ -81,6 +85,17 @@ func runServer(ctx context.Context, h home.Home, o options) error {
 		return err
 	}
 	defer opened.Close()
+	if o.profile != "" {
+		f, err := os.OpenFile(o.profile, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		if err != nil {
+			return fmt.Errorf("the profile: %w", err)
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return fmt.Errorf("the profile: %w", err)
+		}
+		defer pprof.StopCPUProfile()
+	}
 	listener, err := serve.Listen(h.Socket(), mode)
 	if err != nil {
 		return err
