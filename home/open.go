@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -111,6 +112,7 @@ type Quickstart struct {
 
 // Make makes the HSM in a new directory.
 func (q Quickstart) Make(dir string) (Home, error) {
+	_, before := os.Stat(dir)
 	h, err := Make(dir)
 	if err != nil {
 		return Home{}, err
@@ -119,6 +121,9 @@ func (q Quickstart) Make(dir string) (Home, error) {
 		// Nothing was there before: a half-made HSM helps nobody.
 		for _, path := range []string{h.Store(), h.RootKey(), h.Config(), h.Development(), h.Run(), h.LogDir()} {
 			os.Remove(path)
+		}
+		if errors.Is(before, fs.ErrNotExist) {
+			os.Remove(h.Dir)
 		}
 		return Home{}, err
 	}
