@@ -125,6 +125,8 @@ static void *cancelled(void *argument) {
 
 __attribute__((unused)) static void cancellation(CK_SESSION_HANDLE session) {
     unsigned connections = atomic_load(&fake->connections);
+    // A reply in many pieces: the thread is nearly always in the middle of one.
+    fake_fault(fake, FAULT_TRICKLE, TL_CALL_GENERATE_RANDOM, ~0U);
     for (int i = 0; i < 50; i++) {
         pthread_t thread;
         void *result;
@@ -135,6 +137,35 @@ __attribute__((unused)) static void cancellation(CK_SESSION_HANDLE session) {
         CHECK(pthread_cancel(thread) == 0 && pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED);
     }
     CHECK(atomic_load(&fake->connections) == connections);
+    fake_fault(fake, FAULT_NONE, 0, 0);
+}
+
+static void *waiting(void *argument) {
+    unsigned char byte;
+    CHECK_RV(CKR_CRYPTOKI_NOT_INITIALIZED, C_GenerateRandom(*(CK_SESSION_HANDLE *)argument, &byte, 1));
+    return NULL;
+}
+
+static double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+// C_Finalize frees a call that waits for a silent server before its patience ends.
+static void finalize_frees(void) {
+    pthread_t thread;
+    CK_SESSION_HANDLE session;
+    CHECK_RV(CKR_OK, C_Initialize(NULL));
+    CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session));
+    unsigned before = atomic_load(&fake->count[TL_CALL_GENERATE_RANDOM]);
+    fake_fault(fake, FAULT_SILENCE, TL_CALL_GENERATE_RANDOM, 1);
+    CHECK(pthread_create(&thread, NULL, waiting, &session) == 0);
+    while (atomic_load(&fake->count[TL_CALL_GENERATE_RANDOM]) == before)
+        sched_yield();
+    double start = seconds();
+    CHECK_RV(CKR_OK, C_Finalize(NULL));
+    CHECK(pthread_join(thread, NULL) == 0 && seconds() - start < 0.7 * TL_PATIENCE_SECONDS);
 }
 
 int main(void) {
@@ -155,6 +186,7 @@ int main(void) {
 #endif
     CHECK_RV(CKR_OK, C_Finalize(NULL));
     finalize_under_load();
+    finalize_frees();
     fake_stop();
     return 0;
 }
