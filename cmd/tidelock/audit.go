@@ -14,15 +14,13 @@ import (
 )
 
 func auditCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "audit",
 		Short: "The tamper-evident log of what was done with the HSM",
 		Long: `The HSM records who did what, when, with what result. Entries are chained: altering,
 cutting or reordering them shows. Checkpoints, kept out of reach of whoever runs the
 HSM, show it even if he has all of its keys.`,
-	}
-	cmd.AddCommand(auditShowCommand(), auditVerifyCommand(), auditCheckpointCommand())
-	return cmd
+	}, auditShowCommand(), auditVerifyCommand(), auditCheckpointCommand())
 }
 
 func auditShowCommand() *cobra.Command {

@@ -35,6 +35,11 @@ process, and programs reach them through PKCS#11 (libtidelock.so).`,
   export TIDELOCK_HOME=~/hsm
   pkcs11-tool --module bin/libtidelock.so --login --pin 87654321 --keypairgen --key-type EC:prime256v1
   tidelock hsm show`,
+		// Refused before anything is done whose result could not be shown.
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := wantsJSON(cmd)
+			return err
+		},
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -43,4 +48,18 @@ process, and programs reach them through PKCS#11 (libtidelock.so).`,
 	root.PersistentFlags().StringP("output", "o", "text", "text or json")
 	root.AddCommand(quickstartCommand(), serveCommand(), stopCommand(), autostartCommand(), hsmCommand(), partitionCommand(), auditCommand(), versionCommand())
 	return root
+}
+
+// group makes a command of one that only has others below it. By itself it shows
+// them; cobra would do the same for a name that it does not know, and succeed.
+func group(cmd *cobra.Command, commands ...*cobra.Command) *cobra.Command {
+	cmd.DisableFlagsInUseLine = true
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
+		}
+		return cmd.Help()
+	}
+	cmd.AddCommand(commands...)
+	return cmd
 }

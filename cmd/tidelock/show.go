@@ -9,8 +9,7 @@ import (
 )
 
 func hsmCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "hsm", Short: "The HSM as a whole"}
-	cmd.AddCommand(&cobra.Command{
+	return group(&cobra.Command{Use: "hsm", Short: "The HSM as a whole"}, &cobra.Command{
 		Use:     "show",
 		Short:   "Show what the HSM is and what it does",
 		Example: "  tidelock hsm show\n  tidelock hsm show -o json",
@@ -42,12 +41,10 @@ func hsmCommand() *cobra.Command {
 			})
 		},
 	})
-	return cmd
 }
 
 func partitionCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "partition", Short: "The HSM's partitions"}
-	cmd.AddCommand(&cobra.Command{
+	return group(&cobra.Command{Use: "partition", Short: "The HSM's partitions"}, &cobra.Command{
 		Use:     "list",
 		Short:   "List the partitions",
 		Example: "  tidelock partition list",
@@ -73,5 +70,4 @@ func partitionCommand() *cobra.Command {
 			return printTable(cmd, rows)
 		},
 	})
-	return cmd
 }
