@@ -24,6 +24,9 @@ func (h *HSM) Connect(caller Caller) *Link {
 	return &Link{hsm: h, caller: caller, exchanges: make(map[wire.Call]exchange)}
 }
 
+// Failed tells why the HSM can no longer serve; nil while it can.
+func (l *Link) Failed() error { return l.hsm.Failed() }
+
 // Close ends the link and, with the application's last one, the application.
 func (l *Link) Close() {
 	if l.app != nil {

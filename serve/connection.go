@@ -25,10 +25,12 @@ type timing struct {
 	// frame is the time that a frame has from its first byte to its last, and a new
 	// connection until its Hello.
 	frame time.Duration
+	// last is the time that a reply has when the server ends.
+	last time.Duration
 }
 
 // standardTiming is that of docs/wire.md; tests are in more of a hurry.
-var standardTiming = timing{working: 2 * time.Second, write: 20 * time.Second, frame: 20 * time.Second}
+var standardTiming = timing{working: 2 * time.Second, write: 20 * time.Second, frame: 20 * time.Second, last: time.Second}
 
 // connection is one local connection. Its requests are executed one after the
 // other in the goroutine that reads them, without a hand-over.
@@ -102,6 +104,13 @@ func (c *connection) serve(header wire.Header, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("writing the reply of %v: %w", header.Call, err)
 	}
+	// An HSM that has failed answers nothing any more; the end of this connection ends
+	// the server.
+	if reply.Code == cryptoki.CKR_DEVICE_ERROR {
+		if err := c.link.Failed(); err != nil {
+			return err
+		}
+	}
 	// A Hello that was refused leaves nobody to talk to.
 	if header.Call == wire.CallHello && reply.Code != cryptoki.CKR_OK {
 		return fmt.Errorf("hello: %w", reply.Code)
@@ -123,6 +132,13 @@ func (c *connection) execute(header wire.Header, body []byte) (reply wire.Header
 		}
 	}()
 	return c.link.Handle(header, body)
+}
+
+// end lets the connection end: what executes is still answered, if the caller takes the
+// answer at once.
+func (c *connection) end() {
+	_ = c.socket.CloseRead()
+	_ = c.socket.SetWriteDeadline(time.Now().Add(c.timing.last))
 }
 
 // write sends one frame. The deadline that tick keeps moving ends it when the

@@ -14,6 +14,7 @@ $(TEST_OUT)/$(1)_test.$(2): test/$(1)_test.c test/fake.c test/fake.h test/check.
 	$$(CC) $(LANGUAGE) $(WARNINGS) $(TEST_FLAGS) $(3) -o $$@ test/$(1)_test.c test/fake.c $(SOURCES)
 
 $(TEST_OUT)/$(1).$(2).passed: $(TEST_OUT)/$(1)_test.$(2)
+	@echo "clib: $(1) tests ($(2))"
 	timeout 300 $$<
 	@touch $$@
 endef
