@@ -50,8 +50,8 @@ func New(config Config) *Server {
 }
 
 // Serve accepts connections until ctx ends, the idle time is over, or the HSM can no
-// longer serve; it then closes the listener and all connections, and returns nil,
-// nil, or the HSM's failure.
+// longer serve; it then closes the listener and all connections, those with a request
+// under way after its reply, and returns nil, nil, or the HSM's failure.
 func (s *Server) Serve(ctx context.Context, l *net.UnixListener) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -63,7 +63,7 @@ func (s *Server) Serve(ctx context.Context, l *net.UnixListener) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for c := range s.conns {
-			c.socket.Close()
+			c.end()
 		}
 	})
 	for {

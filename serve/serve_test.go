@@ -458,6 +458,37 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// A request that executes when the server ends is still answered.
+func TestShutdownAnswersWhatExecutes(t *testing.T) {
+	r := start(t, nil)
+	c := r.raw()
+	in, application := hello(t, c)
+	executing, release := make(chan struct{}), make(chan struct{})
+	block := func() {
+		close(executing)
+		<-release
+	}
+	r.store.onView.Store(&block)
+	if _, err := c.Write(frame(t, wire.Header{Call: wire.CallTokenInfo, Application: application}, &wire.TokenInfoRequest{})); err != nil {
+		t.Fatal(err)
+	}
+	<-executing
+	r.store.onView.Store(nil)
+	// The neighbour's end shows that the server has told all connections.
+	neighbour := r.raw()
+	hello(t, neighbour)
+	r.stop()
+	ends(t, neighbour)
+	close(release)
+	if h, _, err := in.Next(); err != nil || h.Code != cryptoki.CKR_OK {
+		t.Errorf("the reply: %v, %v", h.Code, err)
+	}
+	ends(t, c)
+	if err := r.wait(); err != nil {
+		t.Error(err)
+	}
+}
+
 // The end of the context closes the connections, whatever they are at.
 func TestShutdown(t *testing.T) {
 	r := start(t, nil)
