@@ -35,8 +35,9 @@ import (
 
 // Limits of the number of entries.
 const (
-	// DefaultLimit is how many entries a log takes before Append returns ErrFull.
-	DefaultLimit = 1 << 20
+	// DefaultLimit is how many entries a log takes before Append returns ErrFull: some
+	// four gigabytes.
+	DefaultLimit = 1 << 24
 	// Reserve is how many more it takes of events that have to be possible while the log
 	// is full (Event.WhenFull).
 	Reserve = 1 << 16

@@ -92,7 +92,7 @@ func (m *Member) Leave(keepLogin bool) {
 	p := m.partition
 	if keepLogin {
 		p.mu.Lock()
-		m.ticketed = false
+		p.exit(m)
 		p.mu.Unlock()
 	}
 	m.CloseAll()

@@ -206,10 +206,28 @@ func (s *Session) Logout() error {
 func (m *Member) logout() error {
 	p := m.partition
 	p.mu.Lock()
-	role, ticketed := m.Role(), m.ticketed
+	ticketed := m.ticketed
+	role := p.exit(m)
+	p.mu.Unlock()
 	if role == RoleNone {
-		p.mu.Unlock()
 		return nil
+	}
+	return storeError(p.config.Store.Update(func(w keystore.Writer) error {
+		if ticketed {
+			if err := w.Delete(keystore.TableCounter, p.ticketKey(m.actor.ID)); err != nil {
+				return err
+			}
+		}
+		return m.record(w, role, audit.Record{Event: audit.EventLogout})
+	}))
+}
+
+// exit is the part of a logout that is in memory; it returns the role that ended.
+// p.mu is held.
+func (p *Partition) exit(m *Member) Role {
+	role := m.Role()
+	if role == RoleNone {
+		return RoleNone
 	}
 	m.ticketed = false
 	m.role.Store(uint32(RoleNone))
@@ -226,15 +244,7 @@ func (m *Member) logout() error {
 			p.cache.removePrivate()
 		}
 	}
-	p.mu.Unlock()
-	return storeError(p.config.Store.Update(func(w keystore.Writer) error {
-		if ticketed {
-			if err := w.Delete(keystore.TableCounter, p.ticketKey(m.actor.ID)); err != nil {
-				return err
-			}
-		}
-		return m.record(w, role, audit.Record{Event: audit.EventLogout})
-	}))
+	return role
 }
 
 // SetPIN is C_SetPIN: it changes the PIN of the role that is logged in, or of the

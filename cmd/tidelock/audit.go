@@ -136,13 +136,8 @@ change them; "audit verify --checkpoint" holds the log against them.`,
 		Example: "  tidelock audit checkpoint --out 2026-11-24.json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
 			var reply wire.AuditCheckpointReply
-			if err := c.Do(wire.CallAuditCheckpoint, 0, &wire.AuditCheckpointRequest{}, &reply); err != nil {
+			if err := ask(cmd, wire.CallAuditCheckpoint, &wire.AuditCheckpointRequest{}, &reply); err != nil {
 				return fmt.Errorf("making a checkpoint: %w", err)
 			}
 			if out == "" {

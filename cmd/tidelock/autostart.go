@@ -111,23 +111,3 @@ func spawn(h home.Home) error {
 	}
 	return server.Process.Release()
 }
-
-// connect reaches the server of a home for a command, and starts it first where
-// that is allowed.
-func connect(cmd *cobra.Command) (*client.Client, error) {
-	h, err := homeOf(cmd)
-	if err != nil {
-		return nil, err
-	}
-	c, err := client.Dial(h.Socket(), programName(cmd))
-	if err == nil {
-		return c, nil
-	}
-	if !h.IsDevelopment() {
-		return nil, fmt.Errorf("%w: is the server running? `tidelock serve --home %s` starts it", err, h.Dir)
-	}
-	if err := autostart(h); err != nil {
-		return nil, err
-	}
-	return client.Dial(h.Socket(), programName(cmd))
-}

@@ -15,13 +15,8 @@ func hsmCommand() *cobra.Command {
 		Example: "  tidelock hsm show\n  tidelock hsm show -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
 			var info wire.HSMInfoReply
-			if err := c.Do(wire.CallHSMInfo, 0, &wire.HSMInfoRequest{}, &info); err != nil {
+			if err := ask(cmd, wire.CallHSMInfo, &wire.HSMInfoRequest{}, &info); err != nil {
 				return err
 			}
 			return printFields(cmd, []field{
@@ -50,13 +45,8 @@ func partitionCommand() *cobra.Command {
 		Example: "  tidelock partition list",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
 			var list wire.PartitionListReply
-			if err := c.Do(wire.CallPartitionList, 0, &wire.PartitionListRequest{}, &list); err != nil {
+			if err := ask(cmd, wire.CallPartitionList, &wire.PartitionListRequest{}, &list); err != nil {
 				return err
 			}
 			rows := make([][]field, len(list.Slots))
