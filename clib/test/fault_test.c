@@ -93,10 +93,12 @@ static void slowness(void) {
     fake_fault(fake, FAULT_TRICKLE, TL_CALL_SESSION_INFO, 1);
     CHECK_RV(CKR_OK, info());
     // A server that says that it works is waited for, beyond the patience for silence.
-    unsigned before = count(TL_CALL_DESTROY_OBJECT);
-    fake_fault(fake, FAULT_WORKING, TL_CALL_DESTROY_OBJECT, 1);
-    CHECK_RV(CKR_OK, C_DestroyObject(session, FAKE_OBJECT));
-    CHECK(count(TL_CALL_DESTROY_OBJECT) == before + 1);
+    unsigned before = count(TL_CALL_OPEN_SESSION);
+    CK_SESSION_HANDLE other = CK_INVALID_HANDLE;
+    fake_fault(fake, FAULT_WORKING, TL_CALL_OPEN_SESSION, 1);
+    CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &other));
+    CHECK(other != CK_INVALID_HANDLE && count(TL_CALL_OPEN_SESSION) == before + 1);
+    CHECK_RV(CKR_OK, C_CloseSession(other));
 }
 
 static void ignore(int signal) { (void)signal; }
