@@ -2,6 +2,7 @@ package hsm_test
 
 import (
 	"slices"
+	"sync"
 	"testing"
 
 	"tidelock.dev/tidelock/cryptoki"
@@ -260,5 +261,36 @@ func TestEveryCall(t *testing.T) {
 		// Only a call that is not built may be left out here.
 		rv := c.call(call, 0, call.NewRequest(), call.NewReply())
 		want(t, call.String()+", which this test does not cover", rv, cryptoki.CKR_FUNCTION_NOT_SUPPORTED)
+	}
+}
+
+// However opening and closing fall together, a session that was closed is gone.
+func TestOpenAgainstCloseAll(t *testing.T) {
+	b := newHSM(t)
+	who := newIdentity()
+	opener, closer := b.join(who), b.join(who)
+	closeAll := func(c *client) cryptoki.RV {
+		return c.call(wire.CallCloseAllSessions, 0, &wire.CloseAllSessionsRequest{}, &wire.CloseAllSessionsReply{})
+	}
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	wg.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				closeAll(closer)
+			}
+		}
+	})
+	for range 20_000 {
+		opener.open(readWrite)
+	}
+	close(done)
+	wg.Wait()
+	opener.must(closeAll(opener))
+	if info := b.info(opener); info.Sessions != 0 {
+		t.Errorf("%d sessions are left after all were closed", info.Sessions)
 	}
 }

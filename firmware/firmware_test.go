@@ -1,0 +1,19 @@
+package firmware
+
+import "testing"
+
+func TestParse(t *testing.T) {
+	for text, want := range map[string]Level{
+		"7.8.0": {7, 8, 0}, "6.22.3": {6, 22, 3}, "0.0.0": {}, "255.255.255": {255, 255, 255},
+	} {
+		got, err := Parse(text)
+		if err != nil || got != want || got.String() != text {
+			t.Errorf("Parse(%q) = %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "7", "7.8", "7.8.0.1", "7.8.", ".8.0", "7.8.x", "7.8.256", "-7.8.0", "7.8.0 ", "7,8,0"} {
+		if got, err := Parse(text); err == nil {
+			t.Errorf("Parse(%q) = %v", text, got)
+		}
+	}
+}
