@@ -21,7 +21,8 @@ deps: ## Install the Debian packages that demo and test need (as root; else say 
 .PHONY: build
 build: ## Build bin/tidelock and bin/libtidelock.so
 	@mkdir -p $(BIN)
-	$(GO) build -trimpath -o $(BIN)/tidelock ./cmd/tidelock
+	$(GO) build -trimpath -o $(BIN)/tidelock.new ./cmd/tidelock
+	@mv -f $(BIN)/tidelock.new $(BIN)/tidelock
 	@$(MAKE) -C clib -s OUT=../build
 	@install -m 755 build/libtidelock.so $(BIN)/libtidelock.so.new
 	@mv -f $(BIN)/libtidelock.so.new $(BIN)/libtidelock.so
@@ -30,7 +31,8 @@ build: ## Build bin/tidelock and bin/libtidelock.so
 .PHONY: static
 static: ## Build bin/tidelock without cgo, linked statically
 	@mkdir -p $(BIN)
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BIN)/tidelock ./cmd/tidelock
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BIN)/tidelock.new ./cmd/tidelock
+	@mv -f $(BIN)/tidelock.new $(BIN)/tidelock
 
 .PHONY: demo
 demo: deps build ## Run the main job end to end with real programs, and say what happens

@@ -5,7 +5,9 @@
 static CK_RV open_session(struct tl_state *state, CK_SLOT_ID slot, CK_FLAGS flags, CK_SESSION_HANDLE *handle) {
     struct tl_call call;
     struct tl_open_session_reply reply;
-    CK_RV rv = tl_call_begin(&call, state, NULL, TL_CALL_OPEN_SESSION, TL_ONCE);
+    // A repeat may leave a session that nobody knows at the server until the program
+    // ends. Some programs wait for ever when this call fails, which is worse.
+    CK_RV rv = tl_call_begin(&call, state, NULL, TL_CALL_OPEN_SESSION, TL_REPEAT);
     if (rv != CKR_OK)
         return rv;
     tl_put_open_session(call.out, &(struct tl_open_session_request){.slot = slot, .flags = flags});
