@@ -18,8 +18,8 @@ type Config struct {
 	Socket struct {
 		// Mode is the permission bits of the socket, octal.
 		Mode string `toml:"mode"`
-		// AllowedUIDs may connect beside root and the server's user, as far as Mode
-		// lets them reach the socket.
+		// AllowedUIDs may connect beside root and the server's user, as far as Mode lets
+		// them reach the socket; none is everybody whom Mode lets.
 		AllowedUIDs []uint32 `toml:"allowed_uids"`
 	} `toml:"socket"`
 	Login struct {
@@ -43,7 +43,8 @@ const DefaultConfig = `# Tidelock: configuration of this HSM. Unknown keys are r
 [socket]
 # Permission bits of the socket. 0600: only the user that runs the server.
 mode = "0600"
-# Users who may connect beside root and that user (with a mode that lets them).
+# Users who may connect beside root and that user, of those whom the mode lets;
+# [] is all of them.
 allowed_uids = []
 
 [login]

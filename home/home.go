@@ -19,6 +19,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // Env is the variable that names the directory.
@@ -86,6 +88,21 @@ func Make(dir string) (Home, error) {
 		}
 	}
 	return h, nil
+}
+
+// InUse tells whether a server has the store open. It gives the store's lock back at
+// once.
+func (h Home) InUse() (bool, error) {
+	f, err := os.Open(h.Store())
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
 }
 
 // IsDevelopment tells whether libtidelock.so and the commands may start the server.

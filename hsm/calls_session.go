@@ -22,7 +22,7 @@ func (r *request) openSession(q *wire.OpenSessionRequest, p *wire.OpenSessionRep
 	if err != nil {
 		return err
 	}
-	handle := r.hsm.nextSession()
+	handle := r.hsm.newSession()
 	s, err := part.Open(member, handle, slot, readWrite(q.Flags), func() { r.hsm.forget(handle) })
 	if err != nil {
 		return err

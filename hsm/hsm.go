@@ -2,6 +2,7 @@ package hsm
 
 import (
 	"crypto/fips140"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -57,7 +58,6 @@ type HSM struct {
 
 	sessions      sync.Map // cryptoki.SessionHandle to *openSession
 	openSessions  atomic.Int64
-	lastSession   atomic.Uint64
 	stopOnce      sync.Once
 	stopRequested chan struct{}
 }
@@ -253,9 +253,18 @@ func (h *HSM) partition(slot uint64) (*partition.Partition, error) {
 	return h.partitions[slot], nil
 }
 
-func (h *HSM) nextSession() cryptoki.SessionHandle {
-	boot := h.boot % (1 << bootBits)
-	return cryptoki.SessionHandle(boot<<sessionBits | h.lastSession.Add(1))
+// newSession draws a session handle. Its number is random, so that after a restart
+// nobody claims another application's session before its owner is back.
+func (h *HSM) newSession() cryptoki.SessionHandle {
+	var b [8]byte
+	for {
+		rand.Read(b[:])
+		number := binary.BigEndian.Uint64(b[:]) % (1 << sessionBits)
+		handle := cryptoki.SessionHandle(h.boot%(1<<bootBits)<<sessionBits | number)
+		if _, taken := h.sessions.Load(handle); !taken {
+			return handle
+		}
+	}
 }
 
 // earlier tells whether a session handle was given by an earlier start.

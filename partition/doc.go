@@ -9,7 +9,7 @@
 //
 //	Session.mu     one operation or find step of the session; held over the
 //	               session's own cryptography, which nobody else waits for
-//	roleState.mu   one login attempt of the role, over its durable counter and
+//	roles          one login attempt of the role, over its durable counter and
 //	               the key derivation: a guess must not overtake the count
 //	Member.mu      the application's session objects and open sessions
 //	Partition.mu   the set of members and the count of logins

@@ -195,7 +195,7 @@ func (s *Session) Size(h cryptoki.ObjectHandle) (uint64, error) {
 
 // Attributes is C_GetAttributeValue: each attribute that was asked for, in order, and
 // CKR_ATTRIBUTE_TYPE_INVALID or CKR_ATTRIBUTE_SENSITIVE when one of them had no value
-// to show. visit may keep no value that it is given.
+// to show. The values belong to the object.
 func (s *Session) Attributes(h cryptoki.ObjectHandle, types []uint64, visit func(object.Status, []byte)) error {
 	r, err := s.object(h)
 	if err != nil {

@@ -105,7 +105,11 @@ func (m *Member) Resume(ticket secret.Bytes) (bool, error) {
 	if m.Role() != RoleNone {
 		return true, nil
 	}
-	if ticket.Len() != ticketSize {
+	m.mu.Lock()
+	sessions := len(m.sessions)
+	m.mu.Unlock()
+	// A login without a session would outlive the application's last one.
+	if ticket.Len() != ticketSize || sessions == 0 {
 		return false, nil
 	}
 	p := m.partition

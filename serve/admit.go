@@ -31,7 +31,7 @@ func (s *Server) admit(socket *net.UnixConn) (hsm.Caller, error) {
 		Link: hsm.LinkLocal, UID: cred.Uid, PID: cred.Pid,
 		Owner: cred.Uid == 0 || cred.Uid == uint32(os.Geteuid()),
 	}
-	if !caller.Owner && s.config.AllowedUIDs != nil && !slices.Contains(s.config.AllowedUIDs, cred.Uid) {
+	if !caller.Owner && len(s.config.AllowedUIDs) > 0 && !slices.Contains(s.config.AllowedUIDs, cred.Uid) {
 		return hsm.Caller{}, fmt.Errorf("uid %d is not among the allowed ones", cred.Uid)
 	}
 	return caller, nil

@@ -21,7 +21,7 @@ import (
 type Config struct {
 	HSM *hsm.HSM
 	// AllowedUIDs are the users who may connect beside root and the server's own
-	// user. Nil lets everybody in whom the socket's permissions let in.
+	// user. None lets everybody in whom the socket's permissions let in.
 	AllowedUIDs []uint32
 	// MaxConnections bounds the connections of all applications; 0 is 4096.
 	MaxConnections int

@@ -587,8 +587,8 @@ func TestUsers(t *testing.T) {
 	}{
 		{"root, no rules", nil, 0, true},
 		{"another user, no rules", nil, other, true},
-		{"root, nobody else", []uint32{}, 0, true},
-		{"another user, nobody else", []uint32{}, other, false},
+		{"another user, an empty list", []uint32{}, other, true},
+		{"root, who is not named", []uint32{allowed}, 0, true},
 		{"an allowed user", []uint32{allowed}, allowed, true},
 		{"one who is not", []uint32{allowed}, other, false},
 	} {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,10 +29,9 @@ func stopCommand() *cobra.Command {
 			if err := c.Do(wire.CallStop, 0, &wire.StopRequest{}, &wire.StopReply{}); err != nil {
 				return err
 			}
-			// The server's last act is to remove its socket.
 			for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-				if _, err := os.Stat(h.Socket()); errors.Is(err, os.ErrNotExist) {
-					return nil
+				if used, err := h.InUse(); err != nil || !used {
+					return err
 				}
 				time.Sleep(5 * time.Millisecond)
 			}
