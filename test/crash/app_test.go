@@ -1,0 +1,133 @@
+package crash
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"tidelock.dev/tidelock/client"
+	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/wire"
+)
+
+// errLost says that a call's outcome is not known: the connection failed.
+var errLost = errors.New("no reply")
+
+// app is an application with a read-write session.
+type app struct {
+	c       *client.Client
+	session cryptoki.SessionHandle
+}
+
+func dial(home string) (*app, error) {
+	c, err := client.Dial(socketOf(home), "crash test")
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errLost, err)
+	}
+	a := &app{c: c}
+	var p wire.OpenSessionReply
+	flags := cryptoki.CKF_SERIAL_SESSION | cryptoki.CKF_RW_SESSION
+	if err := a.do(wire.CallOpenSession, &wire.OpenSessionRequest{Flags: uint64(flags)}, &p); err != nil {
+		return nil, err
+	}
+	a.session = cryptoki.SessionHandle(p.Session)
+	return a, nil
+}
+
+// do makes a call. Its error is the code that the server answered, or errLost.
+func (a *app) do(call wire.Call, q, p wire.Message) error {
+	err := a.c.Do(call, a.session, q, p)
+	if err == nil {
+		return nil
+	}
+	if code, ok := err.(cryptoki.RV); ok {
+		return fmt.Errorf("%v: %w", call, code)
+	}
+	return fmt.Errorf("%w to %v: %w", errLost, call, err)
+}
+
+func (a *app) login(user cryptoki.UserType, pin string) error {
+	return a.do(wire.CallLogin, &wire.LoginRequest{User: uint64(user), PIN: wire.Secret(pin)}, &wire.LoginReply{})
+}
+
+func (a *app) logout() error {
+	return a.do(wire.CallLogout, &wire.LogoutRequest{}, &wire.LogoutReply{})
+}
+
+func (a *app) setPIN(old, pin string) error {
+	return a.do(wire.CallSetPIN, &wire.SetPINRequest{Old: wire.Secret(old), New: wire.Secret(pin)}, &wire.SetPINReply{})
+}
+
+func (a *app) flags() (cryptoki.Flags, error) {
+	var p wire.TokenInfoReply
+	err := a.do(wire.CallTokenInfo, &wire.TokenInfoRequest{}, &p)
+	return cryptoki.Flags(p.Flags), err
+}
+
+func (a *app) destroy(object uint64) error {
+	return a.do(wire.CallDestroyObject, &wire.DestroyObjectRequest{Object: object}, &wire.DestroyObjectReply{})
+}
+
+func (a *app) setLabel(object uint64, label string) error {
+	return a.do(wire.CallSetAttributes, &wire.SetAttributesRequest{Object: object, Template: labelled(nil, label)}, &wire.SetAttributesReply{})
+}
+
+// find gives the handles of all objects that match.
+func (a *app) find(t cryptoki.Template) ([]uint64, error) {
+	var all []uint64
+	for after := uint64(0); ; {
+		var p wire.FindReply
+		if err := a.do(wire.CallFind, &wire.FindRequest{Template: t, After: after, Limit: 1000}, &p); err != nil {
+			return nil, err
+		}
+		all = append(all, p.Objects...)
+		if !p.More {
+			return all, nil
+		}
+		after = all[len(all)-1]
+	}
+}
+
+// read gives attributes of an object, all of which must be there.
+func (a *app) read(object uint64, types ...cryptoki.AttributeType) ([][]byte, error) {
+	q := wire.GetAttributesRequest{Object: object}
+	for _, t := range types {
+		q.Types = append(q.Types, uint64(t))
+	}
+	var p wire.GetAttributesReply
+	if err := a.do(wire.CallGetAttributes, &q, &p); err != nil {
+		return nil, err
+	}
+	values := make([][]byte, len(types))
+	for i := range values {
+		values[i] = bytes.Clone(p.Values[i].Value)
+	}
+	return values, nil
+}
+
+// operate is an operation in one part.
+func (a *app) operate(function uint8, m cryptoki.Mechanism, key uint64, data []byte) ([]byte, error) {
+	var p wire.OperateFusedReply
+	err := a.do(wire.CallOperateFused, &wire.OperateFusedRequest{
+		Function: function, Mechanism: m, Key: key, Data: data, Capacity: 1 << 16,
+	}, &p)
+	return bytes.Clone(p.Output), err
+}
+
+func newToken() (t wire.ID) {
+	_, _ = rand.Read(t[:])
+	return t
+}
+
+func attribute(t cryptoki.AttributeType, value []byte) cryptoki.Attribute {
+	return cryptoki.Attribute{Type: t, Value: value}
+}
+
+func labelled(t cryptoki.Template, label string) cryptoki.Template {
+	return append(t[:len(t):len(t)], attribute(cryptoki.CKA_LABEL, []byte(label)))
+}
+
+func identified(t cryptoki.Template, id string) cryptoki.Template {
+	return append(t[:len(t):len(t)], attribute(cryptoki.CKA_ID, []byte(id)))
+}
