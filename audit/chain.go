@@ -83,22 +83,34 @@ func (l *Log) encodeEntry(p Position, record []byte) []byte {
 	return append(append(b, mac[:]...), record...)
 }
 
-// parseEntry reads a stored entry and checks that this HSM wrote it at this place.
-// The error is a *Fault.
-func (l *Log) parseEntry(sequence uint64, b []byte) (Entry, []byte, error) {
+// parseEntry reads a stored entry and checks that this HSM wrote its hash at this
+// place. Whether the record is the one of the hash is for parseNext to say. The error
+// is a *Fault.
+func (l *Log) parseEntry(sequence uint64, b []byte) (e Entry, record []byte, err error) {
 	if len(b) < entryHeader || b[0] != entryVersion {
 		return Entry{}, nil, altered(sequence, "its form is not that of an entry")
 	}
-	e := Entry{Position: Position{Sequence: sequence}}
+	e.Sequence = sequence
 	copy(e.Hash[:], b[1:])
 	if !l.mac.Verify(e.macContext("entry"), b[1+sha256.Size:entryHeader]) {
 		return Entry{}, nil, altered(sequence, "it is not what this HSM wrote there")
 	}
-	record := b[entryHeader:]
-	r, err := parseRecord(record)
-	if err != nil {
+	record = b[entryHeader:]
+	if e.Record, err = parseRecord(record); err != nil {
 		return Entry{}, nil, altered(sequence, "%v", err)
 	}
-	e.Record = r
 	return e, record, nil
+}
+
+// parseNext reads the stored entry behind p and checks that it follows from it. The
+// error is a *Fault.
+func (l *Log) parseNext(p Position, b []byte) (Entry, error) {
+	e, record, err := l.parseEntry(p.Sequence+1, b)
+	if err == nil && p.follow(record) != e.Position {
+		err = altered(e.Sequence, "it does not follow from entry %d", p.Sequence)
+	}
+	if err != nil {
+		return Entry{}, err
+	}
+	return e, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
 )
 
@@ -36,10 +37,17 @@ const (
 // Checkpoint records that a checkpoint is made, and makes it of the log that ends
 // with this record. Errors as Append's.
 func (l *Log) Checkpoint(s keystore.Store, by Actor) (Checkpoint, error) {
-	c := Checkpoint{Serial: l.serial}
-	var sealed []byte
-	// Signed is only what is on the disk: a signature cannot be taken back.
-	err := s.Update(func(w keystore.Writer) error {
+	var private ed25519.PrivateKey
+	err := s.View(func(r keystore.Reader) (err error) {
+		private, err = l.signingKey(r)
+		return err
+	})
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	defer secret.Wipe(private)
+	c := Checkpoint{Serial: l.serial, Key: publicKeyOf(private)}
+	err = s.Update(func(w keystore.Writer) error {
 		err := l.Append(w, Record{Event: EventCheckpoint, Result: cryptoki.CKR_OK, Actor: by})
 		if err != nil {
 			return err
@@ -48,20 +56,15 @@ func (l *Log) Checkpoint(s keystore.Store, by Actor) (Checkpoint, error) {
 			return err
 		}
 		e, err := l.entry(w, c.Sequence)
-		if err != nil {
-			return err
-		}
 		c.Time = e.Record.Time
-		sealed, err = l.sealedSigningKey(w)
 		return err
 	})
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	return c, l.withSigningKey(sealed, func(private ed25519.PrivateKey) {
-		copy(c.Key[:], private.Public().(ed25519.PublicKey))
-		copy(c.Signature[:], ed25519.Sign(private, c.statement()))
-	})
+	// A signature cannot be taken back: what it is about is on the disk by now.
+	copy(c.Signature[:], ed25519.Sign(private, c.statement()))
+	return c, nil
 }
 
 // statement is what is signed: a label, then the serial number behind a byte of

@@ -52,8 +52,8 @@ func (f *Fault) Error() string {
 }
 
 // damaged is a fault that a reader of the HSM's own log came upon.
-func damaged(f *Fault) error {
-	return cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "%w", f)
+func damaged(fault error) error {
+	return cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "%w", fault)
 }
 
 func headFault(cause string) *Fault { return &Fault{Kind: FaultHead, Cause: cause} }

@@ -52,9 +52,6 @@ func (l *Log) Passes(r keystore.Reader, p Position) (bool, error) {
 	if err != nil || p.Sequence > head.Sequence {
 		return false, err
 	}
-	if p.Sequence == 0 {
-		return p.Hash == origin(l.serial), nil
-	}
-	e, err := l.entry(r, p.Sequence)
-	return e.Position == p, err
+	at, err := l.position(r, p.Sequence)
+	return err == nil && at == p, err
 }

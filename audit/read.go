@@ -2,7 +2,6 @@ package audit
 
 import (
 	"encoding/binary"
-	"errors"
 
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/keystore"
@@ -34,42 +33,59 @@ func (l *Log) Read(s keystore.Store, from uint64, limit int) (Page, error) {
 			"audit: there is no entry %d: the log has entries 1 to %d", from, head.Sequence)
 	}
 	limit = min(max(limit, 0), MaxPage)
-	p := Page{Header: Header{Serial: l.serial, From: from, Previous: origin(l.serial)}, Newest: head.Sequence}
+	p := Page{Header: Header{Serial: l.serial, From: from}, Newest: head.Sequence}
 	err = s.View(func(r keystore.Reader) error {
-		if from > 1 {
-			before, err := l.entry(r, from-1)
+		at, err := l.position(r, from-1)
+		if err != nil {
+			return err
+		}
+		p.Header.Previous = at.Hash
+		for at.Sequence < head.Sequence && len(p.Entries) < limit {
+			b, err := l.stored(r, at.Sequence+1)
 			if err != nil {
 				return err
 			}
-			p.Header.Previous = before.Hash
-		}
-		for n := from; n <= head.Sequence && len(p.Entries) < limit; n++ {
-			e, err := l.entry(r, n)
+			e, err := l.parseNext(at, b)
 			if err != nil {
-				return err
+				return damaged(err)
 			}
 			p.Entries = append(p.Entries, e)
+			at = e.Position
 		}
 		return nil
 	})
 	return p, err
 }
 
-// entry reads one entry.
-func (l *Log) entry(r keystore.Reader, sequence uint64) (Entry, error) {
+// stored reads an entry as it lies in the store, which owns it.
+func (l *Log) stored(r keystore.Reader, sequence uint64) ([]byte, error) {
 	b, err := r.Get(keystore.TableAudit, entryKey(sequence))
+	if err == nil && b == nil {
+		err = damaged(missing(sequence, sequence))
+	}
+	return b, err
+}
+
+// entry reads one entry by itself.
+func (l *Log) entry(r keystore.Reader, sequence uint64) (Entry, error) {
+	b, err := l.stored(r, sequence)
 	if err != nil {
 		return Entry{}, err
 	}
-	if b == nil {
-		return Entry{}, damaged(missing(sequence, sequence))
-	}
 	e, _, err := l.parseEntry(sequence, b)
-	var fault *Fault
-	if errors.As(err, &fault) {
-		err = damaged(fault)
+	if err != nil {
+		return Entry{}, damaged(err)
 	}
-	return e, err
+	return e, nil
+}
+
+// position is the position of an entry, or with 0 the one before the first.
+func (l *Log) position(r keystore.Reader, sequence uint64) (Position, error) {
+	if sequence == 0 {
+		return Position{Hash: origin(l.serial)}, nil
+	}
+	e, err := l.entry(r, sequence)
+	return e.Position, err
 }
 
 // sequenceOf reads the number of an entry from its key.

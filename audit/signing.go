@@ -1,12 +1,12 @@
 package audit
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"encoding/hex"
 	"fmt"
 	"strings"
 
+	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/seal"
@@ -46,46 +46,34 @@ func (l *Log) signingContext() seal.Context {
 
 // createSigningKey makes the key that signs checkpoints and stores its seed sealed.
 func (l *Log) createSigningKey(w keystore.Writer) (k PublicKey, err error) {
-	public, private, err := ed25519.GenerateKey(nil)
+	_, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		return k, err
 	}
 	defer secret.Wipe(private)
 	seed := secret.Take(private.Seed())
 	defer seed.Wipe()
-	copy(k[:], public)
-	return k, w.Put(keystore.TableHSM, keySigningKey, l.sealing.Seal(nil, seed.Expose(), l.signingContext()))
+	return publicKeyOf(private), w.Put(keystore.TableHSM, keySigningKey, l.sealing.Seal(nil, seed.Expose(), l.signingContext()))
 }
 
-// withSigningKey lends fn the signing key.
-func (l *Log) withSigningKey(sealed []byte, fn func(ed25519.PrivateKey)) error {
+// signingKey opens the signing key, which the caller wipes.
+func (l *Log) signingKey(r keystore.Reader) (ed25519.PrivateKey, error) {
+	sealed, err := r.Get(keystore.TableHSM, keySigningKey)
+	if err != nil {
+		return nil, err
+	}
 	seed, err := l.sealing.OpenSecret(sealed, l.signingContext())
 	if err != nil {
-		return fmt.Errorf("audit: the signing key: %w", err)
+		return nil, fmt.Errorf("audit: the signing key: %w", err)
 	}
 	defer seed.Wipe()
 	if seed.Len() != ed25519.SeedSize {
-		return damaged(headFault("the signing key is malformed"))
+		return nil, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "audit: the signing key has %d bytes, not %d", seed.Len(), ed25519.SeedSize)
 	}
-	private := ed25519.NewKeyFromSeed(seed.Expose())
-	defer secret.Wipe(private)
-	fn(private)
-	return nil
+	return ed25519.NewKeyFromSeed(seed.Expose()), nil
 }
 
-// sealedSigningKey reads the signing key's record, which the caller may keep.
-func (l *Log) sealedSigningKey(r keystore.Reader) ([]byte, error) {
-	sealed, err := r.Get(keystore.TableHSM, keySigningKey)
-	return bytes.Clone(sealed), err
-}
-
-// publicKey reads the public part of the signing key.
-func (l *Log) publicKey(r keystore.Reader) (k PublicKey, err error) {
-	sealed, err := l.sealedSigningKey(r)
-	if err != nil {
-		return k, err
-	}
-	return k, l.withSigningKey(sealed, func(private ed25519.PrivateKey) {
-		copy(k[:], private.Public().(ed25519.PublicKey))
-	})
+func publicKeyOf(private ed25519.PrivateKey) (k PublicKey) {
+	copy(k[:], private.Public().(ed25519.PublicKey))
+	return k
 }

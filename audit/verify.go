@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
 )
 
@@ -99,22 +100,17 @@ func (l *Log) verifyEntry(r keystore.Reader, at Position, key, value []byte) (Po
 	case n > at.Sequence+1:
 		return Position{}, missing(at.Sequence+1, n-1)
 	}
-	e, record, err := l.parseEntry(n, value)
+	e, err := l.parseNext(at, value)
+	if err != nil || n > 1 {
+		return e.Position, err
+	}
+	private, err := l.signingKey(r)
 	if err != nil {
 		return Position{}, err
 	}
-	if at = at.follow(record); at != e.Position {
-		return Position{}, altered(n, "it does not follow from entry %d", n-1)
-	}
-	if n > 1 {
-		return at, nil
-	}
-	public, err := l.publicKey(r)
-	if err != nil {
-		return Position{}, err
-	}
-	if e.Record.Event != EventLogCreate || e.Record.Detail != public.String() {
+	defer secret.Wipe(private)
+	if e.Record.Event != EventLogCreate || e.Record.Detail != publicKeyOf(private).String() {
 		return Position{}, altered(n, "it does not name the key that signs checkpoints")
 	}
-	return at, nil
+	return e.Position, nil
 }
