@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"hash"
 
 	"tidelock.dev/tidelock/internal/secret"
 )
@@ -85,7 +86,17 @@ func (m *MAC) Sum(c Context) [MACSize]byte {
 	h.Write(c.encoded)
 	var sum [MACSize]byte
 	h.Sum(sum[:0])
+	scrub(h)
 	return sum
+}
+
+// scrub overwrites the end of the message that a used HMAC-SHA-256 still holds, which
+// may be of a PIN or a key. Reset would leave it.
+func scrub(h hash.Hash) {
+	// A whole block, however much the buffer has: what completes the old block is hashed,
+	// the rest begins the next one.
+	var zeros [sha256.BlockSize]byte
+	h.Write(zeros[:])
 }
 
 // Verify tells in constant time whether sum is the MAC of a context.

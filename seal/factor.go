@@ -1,7 +1,7 @@
 package seal
 
 import (
-	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"slices"
@@ -98,11 +98,14 @@ func (s *Stretcher) combine(factors []Factor, answers []secret.Bytes) (Derivatio
 		copy(all.Expose()[i*keySize:], out.Expose())
 		out.Wipe()
 	}
-	key, err := hkdf.Extract(sha256.New, all.Expose(), nil)
-	if err != nil {
-		return DerivationKey{}, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "seal: HKDF: %w", err)
-	}
-	return DerivationKey{secret.Take(key)}, nil
+	// HKDF-Extract without a salt (RFC 5869, 2.2): crypto/hkdf's would leave the answers
+	// in the state of its hash.
+	extract := hmac.New(sha256.New, make([]byte, sha256.Size))
+	extract.Write(all.Expose())
+	key := secret.New(keySize)
+	extract.Sum(key.Expose()[:0])
+	scrub(extract)
+	return DerivationKey{key}, nil
 }
 
 // output is what one factor gives: a new secret of keySize bytes.
@@ -132,6 +135,7 @@ const (
 // sealCommitted seals key under a key from factors.
 func sealCommitted(under, key DerivationKey, c Context) []byte {
 	commitment := under.derive("commitment", c)
+	defer commitment.Wipe()
 	return slices.Concat(commitment.Expose(), key.seal(under.Key(c), c))
 }
 
@@ -141,10 +145,14 @@ func openCommitted(under DerivationKey, sealed []byte, c Context) (DerivationKey
 		return DerivationKey{}, malformed("a sealed key has %d bytes, not %d", len(sealed), committedSize)
 	}
 	commitment := under.derive("commitment", c)
+	defer commitment.Wipe()
 	if subtle.ConstantTimeCompare(commitment.Expose(), sealed[:commitmentSize]) != 1 {
 		return DerivationKey{}, ErrWrongSecret
 	}
-	key, err := openDerivationKey(under.Key(c), sealed[commitmentSize:], c)
+	var key DerivationKey
+	var err error
+	// Go's AES keeps the key that all depends on in its schedule.
+	erasing(func() { key, err = openDerivationKey(under.Key(c), sealed[commitmentSize:], c) })
 	if err != nil {
 		return DerivationKey{}, ErrWrongSecret
 	}

@@ -167,21 +167,31 @@ func (s *Stretcher) stretch(k KDF, password secret.Bytes) (secret.Bytes, error) 
 	if err := s.allow(k.Cost); err != nil {
 		return secret.Bytes{}, err
 	}
-	var out []byte
+	out := secret.New(keySize)
 	var err error
 	s.gate.Do(func() {
-		switch c := k.Cost; c.Algorithm {
-		case Argon2id:
-			out = argon2.IDKey(password.Expose(), k.Salt[:], c.Passes, c.Memory, c.Lanes, keySize)
-		case PBKDF2:
-			// The string is a copy that cannot be wiped. HMAC makes another one anyway.
-			out, err = pbkdf2.Key(sha256.New, string(password.Expose()), k.Salt[:], int(c.Passes), keySize)
-		default:
-			err = fmt.Errorf("algorithm %d", c.Algorithm)
-		}
+		erasing(func() { err = k.fill(out.Expose(), password.Expose()) })
 	})
 	if err != nil {
+		out.Wipe()
 		return secret.Bytes{}, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "seal: KDF: %w", err)
 	}
-	return secret.Take(out), nil
+	return out, nil
+}
+
+// fill computes a key into out.
+func (k KDF) fill(out, password []byte) (err error) {
+	var key []byte
+	switch c := k.Cost; c.Algorithm {
+	case Argon2id:
+		key = argon2.IDKey(password, k.Salt[:], c.Passes, c.Memory, c.Lanes, uint32(len(out)))
+	case PBKDF2:
+		// The string is a copy that only erasing reaches. HMAC makes another one anyway.
+		key, err = pbkdf2.Key(sha256.New, string(password), k.Salt[:], int(c.Passes), len(out))
+	default:
+		err = fmt.Errorf("algorithm %d", c.Algorithm)
+	}
+	copy(out, key)
+	secret.Wipe(key)
+	return err
 }
