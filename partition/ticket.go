@@ -108,11 +108,12 @@ func (m *Member) Resume(ticket secret.Bytes) (bool, error) {
 	m.mu.Lock()
 	sessions := len(m.sessions)
 	m.mu.Unlock()
-	// A login without a session would outlive the application's last one.
-	if ticket.Len() != ticketSize || sessions == 0 {
+	p := m.partition
+	// A login without a session would outlive the application's last one. Turning
+	// tickets off is also for those that were made before.
+	if p.config.TicketLife <= 0 || ticket.Len() != ticketSize || sessions == 0 {
 		return false, nil
 	}
-	p := m.partition
 	var kek *seal.PartKEK
 	var t ticketRecord
 	err := p.config.Store.View(func(r keystore.Reader) error {
