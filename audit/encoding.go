@@ -121,7 +121,8 @@ func cutText(b []byte, field string, size int) (string, []byte, error) {
 	if len(b) < 1 || len(b) < 1+int(b[0]) {
 		return "", nil, fmt.Errorf("a record's %s is cut short", field)
 	}
-	text, rest := b[1:1+b[0]], b[1+int(b[0]):]
+	end := 1 + int(b[0]) // not in a byte, where 256 is 0
+	text, rest := b[1:end], b[end:]
 	if err := checkText(string(text), field, size); err != nil {
 		return "", nil, err
 	}

@@ -80,10 +80,21 @@ func TestParseRecordRefuses(t *testing.T) {
 	}
 }
 
+// Texts of every length, the longest too, come back.
+func TestLengthsOfTexts(t *testing.T) {
+	for n := range MaxDetail + 1 {
+		r := Record{Detail: strings.Repeat("d", n), Actor: Actor{Program: strings.Repeat("p", min(n, MaxProgram))}}.normal()
+		if got, err := parseRecord(r.encode()); err != nil || got != r {
+			t.Errorf("%d bytes became %+v: %v", n, got, err)
+		}
+	}
+}
+
 // An encoding that parses is the one that its record has.
 func FuzzParseRecord(f *testing.F) {
 	f.Add(Record{}.normal().encode())
 	f.Add(act(1).normal().encode())
+	f.Add(Record{Detail: strings.Repeat("d", MaxDetail)}.normal().encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := parseRecord(b)
 		if err != nil {
