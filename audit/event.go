@@ -115,12 +115,13 @@ func ParseEvent(name string) (Event, error) {
 	return 0, fmt.Errorf("audit: %q is no event", name)
 }
 
-// WhenFull tells whether the event is recorded in a full log too, out of Reserve:
-// sessions and logins, without which nobody could read the log and make room, and
-// checkpoints, which belong to that.
+// WhenFull tells whether the event is recorded in a full log too, out of Reserve: what
+// it takes to read the log, which is starts, stops, sessions, logins and checkpoints,
+// and that a role is locked, which a full log must not put off.
 func (e Event) WhenFull() bool {
 	switch e {
-	case EventLogin, EventLogout, EventOpenSession, EventCloseSession, EventCheckpoint:
+	case EventHSMStart, EventHSMStop, EventOpenSession, EventCloseSession,
+		EventLogin, EventLogout, EventRoleLock, EventCheckpoint:
 		return true
 	}
 	return false

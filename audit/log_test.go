@@ -90,7 +90,7 @@ func TestFull(t *testing.T) {
 		t.Error("the refused act left something")
 	}
 	// There is a reserve for what leads out of this state.
-	for _, e := range []Event{EventOpenSession, EventLogin, EventCloseSession, EventLogout} {
+	for _, e := range []Event{EventHSMStart, EventOpenSession, EventLogin, EventCloseSession, EventLogout, EventRoleLock, EventHSMStop} {
 		f.append(Record{Event: e})
 	}
 	f.checkpoint("when full")
