@@ -66,6 +66,19 @@ crash: build ## Kill the server 10,000 times under load, and flip 100,000 bits
 bench: deps build ## Measure against SoftHSM in one run
 	$(GO) run ./test/bench
 
+.PHONY: crash
+crash: build ## Kill the server 10,000 times under load, and flip 100,000 bits
+	TIDELOCK_CRASH_KILLS=10000 TIDELOCK_CRASH_FLIPS=100000 $(GO) test -count=1 -timeout 6h -v ./test/crash
+
+.PHONY: bench
+bench: deps build ## Measure against SoftHSM in one run
+	$(GO) run ./test/bench
+
+.PHONY: crash
+crash: ## Kill the server 10,000 times, flip 100,000 bits of its store
+	TIDELOCK_CRASH_KILLS=10000 TIDELOCK_CRASH_FLIPS=100000 TIDELOCK_CRASH_QUICKSTARTS=500 TIDELOCK_CRASH_STARTS=500 \
+		$(GO) test -count=1 -timeout 3h -v ./test/crash
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME each (default 20s)
 	@for pkg in $$($(GO) list ./...); do \

@@ -9,6 +9,7 @@ import (
 	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/keystore/tally"
 	"tidelock.dev/tidelock/partition"
 	"tidelock.dev/tidelock/seal"
 )
@@ -64,7 +65,7 @@ func CreateDevelopment(store keystore.Store, rootKey secret.Bytes, d Development
 	if err != nil {
 		return fmt.Errorf("the HSM SO: %w", err)
 	}
-	return store.Update(func(w keystore.Writer) error {
+	return tally.New(store, key).Create(func(w keystore.Writer) error {
 		if err := w.Put(keystore.TableHSM, keyHSMKey, root.WrapHSMKey(key)); err != nil {
 			return err
 		}

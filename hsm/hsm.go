@@ -16,6 +16,7 @@ import (
 	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/keystore/tally"
 	"tidelock.dev/tidelock/partition"
 	"tidelock.dev/tidelock/seal"
 )
@@ -88,7 +89,7 @@ const sessionBits = 63 - bootBits
 func Open(c Config) (*HSM, error) {
 	var key *seal.HSMKey
 	h := &HSM{
-		store: c.Store, log: c.Log, now: c.Now, server: c.Server, started: c.Now(),
+		log: c.Log, now: c.Now, server: c.Server, started: c.Now(),
 		applications:  applications{byID: make(map[[16]byte]*application)},
 		stopRequested: make(chan struct{}),
 	}
@@ -96,6 +97,9 @@ func Open(c Config) (*HSM, error) {
 		wrapped, err := r.Get(keystore.TableHSM, keyHSMKey)
 		if err != nil {
 			return err
+		}
+		if wrapped == nil {
+			return errors.New("the store holds no HSM: its creation was interrupted, or the HSM's key was lost")
 		}
 		if key, h.rootKind, err = openKey(wrapped, c.Answers); err != nil {
 			return err
@@ -114,13 +118,17 @@ func Open(c Config) (*HSM, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.level = h.record.level
+	store := tally.New(c.Store, key)
+	if err := store.Verify(); err != nil {
+		return nil, err
+	}
+	h.store, h.level = store, h.record.level
 	h.audit = audit.New(audit.Config{Key: key, Serial: h.record.serial, Now: c.Now})
 	h.witness = witness{record: c.Witness, mac: key.Counters()}
 	if err := h.begin(c.AcceptRollback); err != nil {
 		return nil, err
 	}
-	config := partitionConfig(c.Store, key, h.record.mode)
+	config := partitionConfig(h.store, key, h.record.mode)
 	config.Audit = h.audit
 	config.Boot, config.Now, config.TicketLife = h.boot, c.Now, c.TicketLife
 	for _, id := range h.record.partitions {

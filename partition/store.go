@@ -26,6 +26,11 @@ func storeError(err error) error {
 func (p *Partition) store(token Token, entry creation, objects []*object.Object, temporary []*resident) ([]cryptoki.ObjectHandle, error) {
 	handles := make([]cryptoki.ObjectHandle, len(objects))
 	err := p.config.Store.Update(func(w keystore.Writer) error {
+		// The call and its repeat may be under way at once: the second finds the first's
+		// objects only now.
+		if repeated, err := p.repeats(w, token, handles, temporary); repeated || err != nil {
+			return err
+		}
 		last, err := p.lastHandle(w)
 		if err != nil {
 			return err
@@ -61,6 +66,31 @@ func (p *Partition) store(token Token, entry creation, objects []*object.Object,
 	return handles, nil
 }
 
+// repeats sets the handles of a call whose token objects an earlier call with the
+// same token made, and tells whether there was one.
+func (p *Partition) repeats(r keystore.Reader, token Token, handles []cryptoki.ObjectHandle, temporary []*resident) (bool, error) {
+	made, err := p.tokenHandles(r, token)
+	if err != nil || made == nil {
+		return false, err
+	}
+	all := make([]cryptoki.ObjectHandle, len(handles))
+	for i, t := range temporary {
+		switch {
+		case t != nil:
+			all[i] = t.handle
+		case len(made) == 0:
+			return false, nil // the token of another call
+		default:
+			all[i], made = made[0], made[1:]
+		}
+	}
+	if len(made) > 0 {
+		return false, nil
+	}
+	copy(handles, all)
+	return true, nil
+}
+
 // lastHandle reads the last handle given. Handles only grow, so that none is used
 // again after its object is destroyed.
 func (p *Partition) lastHandle(r keystore.Reader) (cryptoki.ObjectHandle, error) {
@@ -85,18 +115,27 @@ func parseHandles(b []byte) ([]cryptoki.ObjectHandle, error) {
 	return out, nil
 }
 
-// madeBy returns the token objects that a creating call with this token made.
-func (p *Partition) madeBy(token Token) ([]cryptoki.ObjectHandle, error) {
-	var handles []cryptoki.ObjectHandle
-	err := p.config.Store.View(func(r keystore.Reader) error {
-		made, err := r.Get(keystore.TableIndex, p.tokenKey(token))
-		if err != nil || made == nil {
-			return err
-		}
-		handles, err = parseHandles(made)
+// madeBy returns the token objects that a creating call with this token made. They
+// are durable: a view could show what a power cut still takes back.
+func (p *Partition) madeBy(token Token) (handles []cryptoki.ObjectHandle, err error) {
+	err = p.config.Store.Update(func(w keystore.Writer) (err error) {
+		handles, err = p.tokenHandles(w, token)
 		return err
 	})
 	return handles, storeError(err)
+}
+
+// tokenHandles reads which token objects a creating call made; nil when there was no
+// such call.
+func (p *Partition) tokenHandles(r keystore.Reader, token Token) ([]cryptoki.ObjectHandle, error) {
+	if !token.given() {
+		return nil, nil
+	}
+	made, err := r.Get(keystore.TableIndex, p.tokenKey(token))
+	if err != nil || made == nil {
+		return nil, err
+	}
+	return parseHandles(made)
 }
 
 // put writes an object with its index entries.

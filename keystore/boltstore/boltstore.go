@@ -111,7 +111,7 @@ func Open(path string) (*Store, error) {
 		// bbolt would lay out an empty file as a new one.
 		if info, err := f.Stat(); err != nil || info.Size() == 0 {
 			_ = f.Close()
-			return nil, errors.Join(err, errors.New("not a keystore: the file is empty"))
+			return nil, errors.Join(err, errors.New("not a keystore: the file is empty, or its creation was interrupted"))
 		}
 		return f, nil
 	}, check)
@@ -181,13 +181,8 @@ func initialise(db *bolt.DB) error {
 // check makes sure that a file is a whole keystore of this format.
 func check(db *bolt.DB) error {
 	return db.View(func(tx *bolt.Tx) error {
-		// Reading a mapped page behind the file's end is a fault.
-		info, err := os.Stat(db.Path())
-		if err != nil {
-			return err
-		}
-		if info.Size() < tx.Size() {
-			return fmt.Errorf("the file is cut short: it has %d bytes of %d", info.Size(), tx.Size())
+		if err := inspectFile(db); err != nil {
+			return fmt.Errorf("the file is damaged: %w", err)
 		}
 		b := tx.Bucket(headerBucket)
 		if b == nil {
@@ -207,6 +202,20 @@ func check(db *bolt.DB) error {
 		}
 		return nil
 	})
+}
+
+// inspectFile checks the structure of a database's file.
+func inspectFile(db *bolt.DB) error {
+	f, err := os.Open(db.Path())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return inspect(f, info.Size(), db.Info().PageSize)
 }
 
 // guarded calls fn, which uses the file's pages, and makes an error of the panic by

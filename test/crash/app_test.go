@@ -14,9 +14,15 @@ import (
 // errLost says that a call's outcome is not known: the connection failed.
 var errLost = errors.New("no reply")
 
+// caller is how an application reaches an HSM.
+type caller interface {
+	Do(call wire.Call, session cryptoki.SessionHandle, q, p wire.Message) error
+	Close() error
+}
+
 // app is an application with a read-write session.
 type app struct {
-	c       *client.Client
+	c       caller
 	session cryptoki.SessionHandle
 }
 
@@ -25,6 +31,10 @@ func dial(home string) (*app, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errLost, err)
 	}
+	return open(c)
+}
+
+func open(c caller) (*app, error) {
 	a := &app{c: c}
 	var p wire.OpenSessionReply
 	flags := cryptoki.CKF_SERIAL_SESSION | cryptoki.CKF_RW_SESSION

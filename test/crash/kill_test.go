@@ -100,7 +100,7 @@ func (c *campaign) run(n int) (int, error) {
 
 // last checks after the last kill.
 func (c *campaign) last() error {
-	s, err := start(c.home, nil)
+	s, err := start(c.home)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (c *campaign) last() error {
 
 // round starts the server, checks, works and kills.
 func (c *campaign) round() error {
-	s, err := start(c.home, nil)
+	s, err := start(c.home)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,12 @@ func makeHome(home string) error {
 
 func socketOf(home string) string { return filepath.Join(home, "run", "tidelock.sock") }
 
+func serveCommand(home string) *exec.Cmd {
+	cmd := exec.Command(program, "serve", "--home", home)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
 // server is a running `tidelock serve`.
 type server struct {
 	home   string
@@ -41,20 +47,17 @@ type server struct {
 // startLimit is how long a start may take on a busy machine.
 const startLimit = 30 * time.Second
 
-// start runs the server of a home until it listens. prepare may change the command.
-func start(home string, prepare func(*exec.Cmd)) (*server, error) {
-	s := &server{home: home, cmd: exec.Command(program, "serve", "--home", home, "--ready-fd", "3"), ended: make(chan struct{})}
+// start runs the server of a home until it listens.
+func start(home string) (*server, error) {
+	s := &server{home: home, cmd: serveCommand(home), ended: make(chan struct{})}
 	ready, tell, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer ready.Close()
 	s.cmd.Stderr = &s.log
+	s.cmd.Args = append(s.cmd.Args, "--ready-fd", "3")
 	s.cmd.ExtraFiles = []*os.File{tell}
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if prepare != nil {
-		prepare(s.cmd)
-	}
 	err = s.cmd.Start()
 	tell.Close()
 	if err != nil {
