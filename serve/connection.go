@@ -59,6 +59,8 @@ func newConnection(socket *net.UnixConn, link *hsm.Link, t timing) *connection {
 	c := &connection{socket: socket, link: link, timing: t, writer: wire.NewWriter(socket)}
 	c.reader = wire.NewReader(c, wire.KindRequest)
 	c.awaited.Store(true)
+	// The first reply may get stuck before the first tick.
+	_ = socket.SetWriteDeadline(time.Now().Add(t.write))
 	return c
 }
 
@@ -75,7 +77,7 @@ func (c *connection) Read(b []byte) (int, error) {
 // run serves the connection until it ends. An error says why it was not the
 // caller's wish.
 func (c *connection) run() error {
-	for {
+	for first := true; ; first = false {
 		header, body, err := c.reader.Next()
 		c.awaited.Store(false)
 		switch {
@@ -83,6 +85,8 @@ func (c *connection) run() error {
 			return nil
 		case err != nil:
 			return err
+		case first && header.Call != wire.CallHello:
+			return fmt.Errorf("the first frame is %v, not Hello", header.Call)
 		}
 		if err := c.serve(header, body); err != nil {
 			return err

@@ -300,6 +300,37 @@ func TestRefusedHelloEndsTheConnection(t *testing.T) {
 	}
 }
 
+// A connection that began with another call could stay for ever without a Hello.
+func TestTheFirstCallIsHello(t *testing.T) {
+	r := start(t, nil)
+	c := r.raw()
+	if _, err := c.Write(frame(t, wire.Header{Call: wire.CallSlotList}, &wire.SlotListRequest{})); err != nil {
+		t.Fatal(err)
+	}
+	ends(t, c)
+	r.serves()
+}
+
+// A caller who takes no replies is cut, even if he stopped before the first tick.
+func TestRepliesThatAreNotTaken(t *testing.T) {
+	r := start(t, func(_ *Config, times *timing) {
+		times.working, times.write = time.Hour, 20*time.Millisecond
+	})
+	c := r.raw()
+	_, application := hello(t, c)
+	call := frame(t, wire.Header{Call: wire.CallSlotList, Application: application}, &wire.SlotListRequest{})
+	if err := c.SetWriteDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := c.Write(call); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("the server waits for ever")
+		} else if err != nil {
+			return
+		}
+	}
+}
+
 // Half a frame does no harm, whether its writer goes or stays.
 func TestHalfAFrame(t *testing.T) {
 	r := start(t, func(_ *Config, times *timing) {
