@@ -34,7 +34,7 @@ func open(h Home) (*Opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h.Open(c, false, discard, "test")
+	return h.Open(c, Options{Log: discard})
 }
 
 // says checks that an error is there and names what a reader needs.
@@ -284,7 +284,7 @@ func TestWitness(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		opened, err := h.Open(c, accept, discard, "test")
+		opened, err := h.Open(c, Options{AcceptRollback: accept, Log: discard})
 		if err != nil {
 			return err
 		}

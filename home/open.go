@@ -29,10 +29,18 @@ func (o *Opened) Close() error {
 	return errors.Join(o.HSM.Close(), o.store.Close())
 }
 
+// Options are what the program, not the configuration, says about a start.
+type Options struct {
+	// AcceptRollback lets the HSM start though its witness has seen a later state.
+	AcceptRollback bool
+	// Server is what the server calls itself, Memory how it protects its memory.
+	Server string
+	Memory func() string
+	Log    *slog.Logger
+}
+
 // Open starts the home's HSM. The store's lock keeps a second server out.
-//
-// acceptRollback lets it start though its witness has seen a later state.
-func (h Home) Open(c Config, acceptRollback bool, log *slog.Logger, server string) (*Opened, error) {
+func (h Home) Open(c Config, o Options) (*Opened, error) {
 	life, err := c.TicketLife()
 	if err != nil {
 		return nil, err
@@ -47,8 +55,8 @@ func (h Home) Open(c Config, acceptRollback bool, log *slog.Logger, server strin
 		return nil, err
 	}
 	core, err := hsm.Open(hsm.Config{
-		Store: store, Answers: []secret.Bytes{rootKey}, Now: time.Now, Log: log, Server: server, TicketLife: life,
-		Witness: h.witness(c), AcceptRollback: acceptRollback,
+		Store: store, Answers: []secret.Bytes{rootKey}, Now: time.Now, Log: o.Log, Server: o.Server, Memory: o.Memory, TicketLife: life,
+		Witness: h.witness(c), AcceptRollback: o.AcceptRollback,
 	})
 	if err != nil {
 		store.Close()

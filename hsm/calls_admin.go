@@ -14,6 +14,7 @@ func (r *request) hsmInfo(_ *wire.HSMInfoRequest, p *wire.HSMInfoReply) error {
 		UptimeSeconds: uint64(h.now().Sub(h.started).Seconds()),
 		Approved:      approved(),
 		Rollback:      h.witness.String(),
+		Memory:        h.memory(),
 	}
 	return nil
 }

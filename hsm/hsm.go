@@ -30,6 +30,8 @@ type Config struct {
 	Log     *slog.Logger
 	// Server is what Hello calls the server, for people.
 	Server string
+	// Memory says, for people, how the process protects its memory; it may be nil.
+	Memory func() string
 	// Witness may be nil: an old copy of the store is then not noticed.
 	Witness Witness
 	// AcceptRollback lets an HSM start whose store is older than its witness, which is
@@ -47,6 +49,7 @@ type HSM struct {
 	log      *slog.Logger
 	now      func() time.Time
 	server   string
+	memory   func() string
 	record   record
 	level    firmware.Level
 	rootKind string
@@ -89,9 +92,12 @@ const sessionBits = 63 - bootBits
 func Open(c Config) (*HSM, error) {
 	var key *seal.HSMKey
 	h := &HSM{
-		log: c.Log, now: c.Now, server: c.Server, started: c.Now(),
+		log: c.Log, now: c.Now, server: c.Server, memory: c.Memory, started: c.Now(),
 		applications:  applications{byID: make(map[[16]byte]*application)},
 		stopRequested: make(chan struct{}),
+	}
+	if h.memory == nil {
+		h.memory = func() string { return "off" }
 	}
 	err := c.Store.View(func(r keystore.Reader) error {
 		wrapped, err := r.Get(keystore.TableHSM, keyHSMKey)

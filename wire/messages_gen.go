@@ -1427,6 +1427,7 @@ type HSMInfoReply struct {
 	UptimeSeconds uint64
 	Approved      string
 	Rollback      string
+	Memory        string
 }
 
 // AppendTo implements Message.
@@ -1444,6 +1445,7 @@ func (m *HSMInfoReply) AppendTo(b []byte) []byte {
 	b = appendU64(b, m.UptimeSeconds)
 	b = appendText(b, m.Approved)
 	b = appendText(b, m.Rollback)
+	b = appendText(b, m.Memory)
 	return b
 }
 
@@ -1463,6 +1465,7 @@ func (m *HSMInfoReply) Parse(b []byte) error {
 	m.UptimeSeconds = d.u64("uptimeSeconds")
 	m.Approved = d.text("approved")
 	m.Rollback = d.text("rollback")
+	m.Memory = d.text("memory")
 	return d.end(CallHSMInfo, "reply")
 }
 

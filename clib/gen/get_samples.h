@@ -208,7 +208,8 @@ static bool get_hsm_info(struct tl_view *v) {
            is_u64(m.sessions, 9) &&
            is_u64(m.uptime_seconds, 10) &&
            is_text(m.approved, 11) &&
-           is_text(m.rollback, 12);
+           is_text(m.rollback, 12) &&
+           is_text(m.memory, 13);
 }
 
 static bool get_partition_list(struct tl_view *v) {

@@ -340,6 +340,7 @@ bool tl_get_hsm_info(struct tl_view *v, struct tl_hsm_info_reply *m) {
     m->uptime_seconds = tl_get_u64(v);
     m->approved = tl_get_bytes(v);
     m->rollback = tl_get_bytes(v);
+    m->memory = tl_get_bytes(v);
     return tl_view_end(v);
 }
 

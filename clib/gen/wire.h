@@ -445,6 +445,7 @@ struct tl_hsm_info_reply {
     uint64_t uptime_seconds;
     struct tl_bytes approved;
     struct tl_bytes rollback;
+    struct tl_bytes memory;
 };
 
 bool tl_get_hsm_info(struct tl_view *v, struct tl_hsm_info_reply *m);

@@ -29,6 +29,7 @@ func hsmCommand() *cobra.Command {
 				{"State", "state", info.State},
 				{"FIPS module", "fips", info.Approved},
 				{"Rollback of the store", "rollback", info.Rollback},
+				{"Memory", "memory", info.Memory},
 				{"Partitions", "partitions", info.Partitions},
 				{"Applications", "applications", info.Applications},
 				{"Sessions", "sessions", info.Sessions},

@@ -17,6 +17,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/keystore"
@@ -203,33 +204,47 @@ func (c *counter) of(t keystore.Table) *set {
 	return nil
 }
 
-// Verify reads the whole store and compares it with the tally. Its error is Error,
-// with the table that does not fit, or the engine's.
+// Verify reads the whole store and compares it with the tally, a table in each of
+// several goroutines; nobody may write meanwhile. Its error is Error, with the table
+// that does not fit, or the engine's.
 func (s *Store) Verify() error {
-	return s.View(func(r keystore.Reader) error {
-		want, err := s.read(r)
-		if err != nil {
-			return err
-		}
-		for i, t := range counted {
-			var got set
-			err := r.Scan(t, nil, nil, func(k, value []byte) (bool, error) {
-				if t == keystore.TableHSM && string(k) == string(key) {
-					return true, nil
-				}
-				got.records++
-				got.xor(s.record(t, k, value))
-				return true, nil
-			})
-			switch {
-			case err != nil:
-				return err
-			case got.records != want[i].records:
-				return damaged("table %s has %d records, %d were written", t, got.records, want[i].records)
-			case got.hash != want[i].hash:
-				return damaged("table %s has another record in place of one of its %d", t, got.records)
-			}
-		}
-		return nil
+	var want sets
+	err := s.View(func(r keystore.Reader) (err error) {
+		want, err = s.read(r)
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	var errs [len(counted)]error
+	var wg sync.WaitGroup
+	for i, t := range counted {
+		wg.Go(func() { errs[i] = s.compare(t, want[i]) })
+	}
+	wg.Wait()
+	return errors.Join(errs[:]...)
+}
+
+// compare counts one table again.
+func (s *Store) compare(t keystore.Table, want set) error {
+	var got set
+	err := s.View(func(r keystore.Reader) error {
+		return r.Scan(t, nil, nil, func(k, value []byte) (bool, error) {
+			if t == keystore.TableHSM && string(k) == string(key) {
+				return true, nil
+			}
+			got.records++
+			got.xor(s.record(t, k, value))
+			return true, nil
+		})
+	})
+	switch {
+	case err != nil:
+		return err
+	case got.records != want.records:
+		return damaged("table %s has %d records, %d were written", t, got.records, want.records)
+	case got.hash != want.hash:
+		return damaged("table %s has another record in place of one of its %d", t, got.records)
+	}
+	return nil
 }
