@@ -10,12 +10,11 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"tidelock.dev/tidelock/test/behaviour/p11"
 	"tidelock.dev/tidelock/test/token"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"p11": p11.Main})
+	testscript.Main(m, map[string]func(){"p11": p11})
 }
 
 // TestRows runs testdata. A script's HSM is in $TIDELOCK_HOME, which is $WORK/hsm.
@@ -41,7 +40,7 @@ func TestRows(t *testing.T) {
 			hsm := filepath.Join(env.WorkDir, "hsm")
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("TIDELOCK_HOME", hsm)
-			env.Setenv(p11.Module, module)
+			env.Setenv(moduleVariable, module)
 			env.Defer(func() {
 				if _, err := os.Stat(hsm); err != nil {
 					return

@@ -1,5 +1,22 @@
-// Package p11 is a program for the tests of behaviour: it runs a script of PKCS#11
-// calls, each a line, and ends with the first that does not answer as the script says.
+package behaviour
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/miekg/pkcs11"
+)
+
+// moduleVariable has the library's path.
+const moduleVariable = "P11_MODULE"
+
+// p11 is a program for the rows: it runs a script of PKCS#11 calls, each a line, and
+// ends with the first that does not answer as the script says.
 // What it prints depends on nothing but the script and the answers.
 //
 //	init | finalize
@@ -26,27 +43,8 @@
 // A NAME is an attribute's in lower case without its prefix. A name that starts with
 // PROCESS and a dot, in same and differ, is of an object there.
 //
-// It may import the standard library and miekg/pkcs11 only: it knows nothing of
-// Tidelock but how to find its server's process.
-package p11
-
-import (
-	"bufio"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"slices"
-	"strings"
-
-	"github.com/miekg/pkcs11"
-)
-
-// Module is the environment variable that has the library's path.
-const Module = "P11_MODULE"
-
-// Main runs the script that the first argument names, or standard input's.
-func Main() {
+// The script is the file that the first argument names, or standard input.
+func p11() {
 	in := io.Reader(os.Stdin)
 	if len(os.Args) > 1 && os.Args[1] == workerArgument {
 		work(os.Stdin, os.Stdout)
@@ -98,9 +96,9 @@ type machine struct {
 }
 
 func newMachine() (*machine, error) {
-	module := pkcs11.New(os.Getenv(Module))
+	module := pkcs11.New(os.Getenv(moduleVariable))
 	if module == nil {
-		return nil, fmt.Errorf("%s=%s: no PKCS#11 library there", Module, os.Getenv(Module))
+		return nil, fmt.Errorf("%s=%s: no PKCS#11 library there", moduleVariable, os.Getenv(moduleVariable))
 	}
 	return &machine{
 		module:   module,
@@ -185,7 +183,7 @@ func (m *machine) handle(name string) (string, error) {
 	return fmt.Sprint(object), err
 }
 
-var errUsage = errors.New("see the package's comment for how it is used")
+var errUsage = errors.New("see the comment of p11 for how it is used")
 
 // codeOf is the name of an answer's CKR_ code, or "an error" that is no answer.
 func codeOf(err error) string {

@@ -1,4 +1,4 @@
-package p11
+package behaviour
 
 import (
 	"bytes"
@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/miekg/pkcs11"
+	"golang.org/x/sys/unix"
 )
 
 // call is what a line does: args come before "as", names after it.
@@ -332,20 +331,27 @@ func killServer() error {
 	if len(pids) != 1 {
 		return fmt.Errorf("%d servers run, not one", len(pids))
 	}
-	if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
+	// A name of the process that tells when all of its threads have ended: until then
+	// its sockets may be open, and a call may be sent that nobody answers.
+	process, err := unix.PidfdOpen(pids[0], 0)
+	if err != nil {
 		return err
 	}
-	for range 1000 {
-		left, err := servers()
-		if err != nil {
-			return err
-		}
-		if !slices.Contains(left, pids[0]) {
-			return nil
-		}
-		time.Sleep(5 * time.Millisecond)
+	defer unix.Close(process)
+	if err := unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0); err != nil {
+		return err
 	}
-	return fmt.Errorf("the server %d does not end", pids[0])
+	for end := time.Now().Add(10 * time.Second); ; {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}, 1000)
+		switch {
+		case n > 0:
+			return nil
+		case err != nil && err != unix.EINTR:
+			return err
+		case time.Now().After(end):
+			return fmt.Errorf("the server %d does not end", pids[0])
+		}
+	}
 }
 
 func servers() ([]int, error) {
