@@ -61,10 +61,6 @@ test: deps build lint ## All tests: lint, race, fuzz seeds, C library, behaviour
 	@$(MAKE) -s -C clib test
 	$(GO) test -count=1 ./test/...
 
-.PHONY: crash
-crash: build ## Kill the server 10,000 times under load, and flip 100,000 bits
-	TIDELOCK_CRASH_KILLS=10000 TIDELOCK_CRASH_FLIPS=100000 $(GO) test -count=1 -timeout 6h -v ./test/crash
-
 .PHONY: bench
 bench: deps build ## Measure against SoftHSM in one run
 	$(GO) run ./test/bench
