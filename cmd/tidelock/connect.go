@@ -23,8 +23,9 @@ func connect(cmd *cobra.Command) (*client.Client, error) {
 	if !h.IsDevelopment() {
 		return nil, fmt.Errorf("%w: is the server running? `tidelock serve --home %s` starts it", err, h.Dir)
 	}
-	if err := autostart(h); err != nil {
-		return nil, err
+	if failed := autostart(h); failed != nil {
+		// A server that is there may have turned this user away.
+		return nil, fmt.Errorf("%w; starting a server: %w", err, failed)
 	}
 	return client.Dial(h.Socket(), programName(cmd))
 }
