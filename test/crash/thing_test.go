@@ -100,8 +100,8 @@ func (x *thing) learn(a *app) error {
 		if len(v[0]) != 67 {
 			return fmt.Errorf("CKA_EC_POINT has %d bytes", len(v[0]))
 		}
-		x.public = &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(v[0][3:35]), Y: new(big.Int).SetBytes(v[0][35:])}
-		return nil
+		x.public, err = ecdsa.ParseUncompressedPublicKey(elliptic.P256(), v[0][2:])
+		return err
 	case imported:
 		b, err := aes.NewCipher(x.value)
 		if err != nil {
