@@ -39,6 +39,7 @@ func TestRestartGo(t *testing.T) {
 				}
 				if err := d.signs(session, private, key, fmt.Sprint(worker, n)); err != nil {
 					t.Errorf("goroutine %d, signature %d: %v", worker, n, err)
+					return
 				}
 				signed.Add(1)
 			}
@@ -48,7 +49,7 @@ func TestRestartGo(t *testing.T) {
 		t.Helper()
 		wanted := signed.Load() + 200
 		err := eventually(func() (bool, error) {
-			return signed.Load() >= wanted, fmt.Errorf("%d signatures, not %d", signed.Load(), wanted)
+			return t.Failed() || signed.Load() >= wanted, fmt.Errorf("%d signatures, not %d", signed.Load(), wanted)
 		})
 		if err != nil {
 			t.Error(err)

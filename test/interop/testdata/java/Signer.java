@@ -41,7 +41,7 @@ public class Signer {
         while (in.readLine() != null) {
             int wanted = good.get() + 20;
             long end = System.nanoTime() + 20_000_000_000L;
-            while (good.get() < wanted && System.nanoTime() < end)
+            while (good.get() < wanted && failed.get() == 0 && System.nanoTime() < end)
                 Thread.sleep(1);
             System.out.println(good.get() + " signed, " + failed.get() + " failed");
         }
@@ -64,6 +64,7 @@ public class Signer {
             } catch (Exception e) {
                 failed.incrementAndGet();
                 e.printStackTrace();
+                return;
             }
         }
     }
