@@ -153,6 +153,15 @@ func TestVerifierLocates(t *testing.T) {
 	changed[0] = Header{"9999999999999", 1, origin("9999999999999")}.Line()
 	_, err = verify(t, changed)
 	wantFault(t, "another HSM", err, FaultAltered, 1, 1)
+	// A whole chain that does not begin where this HSM's does.
+	changed = [][]byte{Header{testSerial, 1, Hash{}}.Line()}
+	at := Position{}
+	for _, e := range all {
+		at = at.follow(e.Record.encode())
+		changed = append(changed, Entry{at, e.Record}.Line())
+	}
+	_, err = verify(t, changed)
+	wantFault(t, "a chain with another beginning", err, FaultAltered, 1, 1)
 	part := f.export(4)
 	part[0] = Header{testSerial, 4, Hash{}}.Line()
 	_, err = verify(t, part)
