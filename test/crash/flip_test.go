@@ -205,7 +205,8 @@ func (x *specimen) examine(path string) (before, after string, err error) {
 		return "", "", err
 	}
 	if i, err = openInside(path, x.rootKey); err != nil {
-		return "", "", fmt.Errorf("%w, opened again: %w", cryptoki.CKR_DEVICE_ERROR, err)
+		// Noticed too late: the update may have been written over something else.
+		return "", "", fmt.Errorf("after an update it does not open: %v", err)
 	}
 	after, err = x.describe(i)
 	return before, after, errors.Join(err, i.Close())

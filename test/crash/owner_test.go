@@ -120,7 +120,7 @@ func (o *owner) relabel(a *app, x *thing) error {
 		return err
 	}
 	o.unknown = nil
-	x.label = label
+	x.relabel(label)
 	o.acts.note("attributes", "CKR_OK", x.handle[0])
 	return nil
 }
@@ -157,7 +157,7 @@ func (o *owner) settle(a *app) error {
 			return err
 		}
 		if len(found) > 0 {
-			u.thing.label = u.label
+			u.thing.relabel(u.label)
 		}
 		return nil // check looks at the rest
 	}
@@ -215,6 +215,9 @@ func (o *owner) check(a *app) error {
 			if _, err := a.read(h, cryptoki.CKA_LABEL); !errors.Is(err, cryptoki.CKR_OBJECT_HANDLE_INVALID) {
 				return fmt.Errorf("%s was destroyed, and object %d answers %v", x.label, h, err)
 			}
+		}
+		if err := x.checkFormer(a); err != nil {
+			return err
 		}
 		found, err := a.find(identified(nil, x.id))
 		if err != nil || len(found) != 0 {

@@ -31,6 +31,7 @@ type thing struct {
 	kind   kind
 	token  wire.ID
 	label  string
+	former []string // labels that it had before
 	id     string
 	value  []byte           // of an imported key
 	handle []uint64         // of a pair the public key first
@@ -78,6 +79,11 @@ func (x *thing) make(a *app) ([]uint64, error) {
 		Template: append(use, attribute(cryptoki.CKA_VALUE_LEN, cryptoki.ULong(uint64(32)))),
 	}, &p)
 	return []uint64{p.Object}, err
+}
+
+func (x *thing) relabel(label string) {
+	x.former = append(x.former, x.label)
+	x.label = label
 }
 
 // size is how many objects the thing is.
@@ -156,6 +162,9 @@ func (x *thing) check(a *app) error {
 			return fmt.Errorf("%s: by its %s are found %d, not %d", x.label, what, found, x.handle)
 		}
 	}
+	if err := x.checkFormer(a); err != nil {
+		return err
+	}
 	for _, h := range x.handle {
 		v, err := a.read(h, cryptoki.CKA_LABEL, cryptoki.CKA_ID)
 		if err != nil {
@@ -166,4 +175,14 @@ func (x *thing) check(a *app) error {
 		}
 	}
 	return x.use(a)
+}
+
+// checkFormer checks that nothing is found by a label that the thing had.
+func (x *thing) checkFormer(a *app) error {
+	for _, label := range x.former {
+		if found, err := a.find(labelled(nil, label)); err != nil || len(found) != 0 {
+			return fmt.Errorf("%s: by its former label %s are found %d (%v)", x.label, label, found, err)
+		}
+	}
+	return nil
 }
