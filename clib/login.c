@@ -102,23 +102,42 @@ CK_RV C_GetSessionInfo(CK_SESSION_HANDLE hSession, CK_SESSION_INFO_PTR pInfo) {
     return rv;
 }
 
-static CK_RV login(struct tl_entry *entry, CK_USER_TYPE user, struct tl_bytes pin) {
+// try_login sends the PIN. *boot is the run of the server that got it, or with again
+// the run that must not get it twice. False when the reply was lost.
+static bool try_login(struct tl_entry *entry, const struct tl_login_request *request, bool again, uint64_t *boot,
+                      CK_RV *rv) {
     struct tl_call call;
-    // A context-specific login is for the operation that has begun, so the server
-    // has to know of that.
-    CK_RV rv = user == CKU_CONTEXT_SPECIFIC ? tl_operation_flush(entry) : CKR_OK;
-    if (rv == CKR_OK)
-        rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_LOGIN, TL_ONCE);
-    if (rv != CKR_OK)
-        return rv;
-    tl_put_login(call.out, &(struct tl_login_request){.user = user, .pin = pin});
-    rv = tl_call_run(&call);
     struct tl_login_reply reply;
-    if (rv == CKR_OK && !tl_get_login(&call.in, &reply))
-        rv = CKR_DEVICE_ERROR;
-    if (rv == CKR_OK)
+    *rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_LOGIN, TL_ONCE);
+    if (*rv != CKR_OK)
+        return true;
+    if (again && call.connection->boot == *boot) {
+        *rv = CKR_DEVICE_ERROR;
+        tl_call_end(&call);
+        return true;
+    }
+    *boot = call.connection->boot;
+    tl_put_login(call.out, request);
+    *rv = tl_call_run(&call);
+    if (*rv == CKR_OK && !tl_get_login(&call.in, &reply))
+        *rv = CKR_DEVICE_ERROR;
+    if (*rv == CKR_OK)
         tl_ticket_keep(&entry->state->tickets, entry->session->slot->id, reply.ticket);
+    bool answered = call.answered || *rv != CKR_DEVICE_ERROR;
     tl_call_end(&call);
+    return answered;
+}
+
+// A login whose reply was lost is repeated when the server has started anew: there is
+// nobody logged in at that one. A wrong PIN then costs two tries at most.
+static CK_RV login(struct tl_entry *entry, CK_USER_TYPE user, struct tl_bytes pin) {
+    struct tl_login_request request = {.user = user, .pin = pin};
+    uint64_t boot = 0;
+    // A context-specific login is for the operation that has begun, so the server
+    // has to know of that; and it dies with the server.
+    CK_RV rv = user == CKU_CONTEXT_SPECIFIC ? tl_operation_flush(entry) : CKR_OK;
+    if (rv == CKR_OK && !try_login(entry, &request, false, &boot, &rv) && user != CKU_CONTEXT_SPECIFIC)
+        (void)try_login(entry, &request, true, &boot, &rv);
     return rv;
 }
 

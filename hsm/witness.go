@@ -112,14 +112,11 @@ func (w *witness) see(h *HSM) error {
 	if w.record == nil {
 		return nil
 	}
-	now := sighting{boot: h.boot}
-	err := h.store.View(func(r keystore.Reader) (err error) {
-		now.audit, err = h.audit.Head(r)
-		return err
-	})
-	if err != nil || now.audit.Sequence == w.last {
+	head, err := h.audit.DurableHead(h.store)
+	if err != nil || head.Sequence == w.last {
 		return err
 	}
+	now := sighting{boot: h.boot, audit: head}
 	b := now.encode()
 	sum := w.mac.Sum(seal.NewContext("witness").Bytes(b))
 	if err := w.record.Write(append(b, sum[:]...)); err != nil {

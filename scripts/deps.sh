@@ -11,6 +11,7 @@ packages=(
     nginx-light              # a server that forks
     softhsm2                 # what the benchmark compares with
 )
+command -v javac >/dev/null || packages+=(default-jdk-headless) # Java programs
 if [[ ${1:-} == --fuzz ]]; then
     packages+=(clang libclang-rt-14-dev)
 fi

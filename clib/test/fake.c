@@ -464,6 +464,11 @@ static bool serve_one(int fd, uint8_t *body, struct tl_buffer *out) {
     pthread_mutex_lock(&lock);
     tl_begin_frame(out);
     uint32_t code = answer(&header, &view, out);
+    if (fault == FAULT_DEATH) {
+        atomic_fetch_add(&shared->boot, 1);
+        memset(opened, 0, sizeof opened);
+        memset(operations, 0, sizeof operations);
+    }
     pthread_mutex_unlock(&lock);
     if (code != CKR_OK && code != CKR_BUFFER_TOO_SMALL && code != CKR_ATTRIBUTE_SENSITIVE &&
         code != CKR_ATTRIBUTE_TYPE_INVALID)

@@ -24,6 +24,7 @@ enum fault {
     FAULT_TRICKLE,   // sends the reply byte by byte
     FAULT_WORKING,   // sends working frames for longer than the client's patience
     FAULT_SILENCE,   // does not answer at all
+    FAULT_DEATH,     // executes, and is another run of the server from then on
 };
 
 // What the server and the test share.

@@ -154,6 +154,16 @@ static void restart(void) {
     length = sizeof output;
     CHECK_RV(CKR_OPERATION_NOT_INITIALIZED, C_SignFinal(session, output, &length));
 
+    // A login is repeated at a new server, and never at the one that has it.
+    CHECK_RV(CKR_OK, C_Logout(session));
+    unsigned logins = count(TL_CALL_LOGIN);
+    fake_fault(fake, FAULT_ANSWER, TL_CALL_LOGIN, 1);
+    CHECK_RV(CKR_DEVICE_ERROR, C_Login(session, CKU_USER, (CK_BYTE *)"12345678", 8));
+    CHECK(count(TL_CALL_LOGIN) == logins + 1);
+    fake_fault(fake, FAULT_DEATH, TL_CALL_LOGIN, 1);
+    CHECK_RV(CKR_OK, C_Login(session, CKU_USER, (CK_BYTE *)"12345678", 8));
+    CHECK(count(TL_CALL_LOGIN) == logins + 3);
+
     CHECK_RV(CKR_OK, C_Logout(session));
     unsigned tickets = atomic_load(&fake->tickets);
     fake_again();
