@@ -1,3 +1,5 @@
+// Package tidelock_test holds the project to its architecture: which packages there
+// are, and which may import which.
 package tidelock_test
 
 import (

@@ -17,7 +17,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"p11": p11})
 }
 
-// TestRows runs testdata. A script's HSM is in $TIDELOCK_HOME, which is $WORK/hsm.
+// TestRows runs the scripts beside this file, one for each row of the contract. A
+// script's HSM is in $TIDELOCK_HOME, which is $WORK/hsm.
 func TestRows(t *testing.T) {
 	root, err := token.Root()
 	if err != nil {
@@ -34,7 +35,7 @@ func TestRows(t *testing.T) {
 		}
 	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+		Dir:                 ".",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			hsm := filepath.Join(env.WorkDir, "hsm")
