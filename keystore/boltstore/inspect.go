@@ -132,8 +132,9 @@ func (i *inspector) claim(id uint64) error {
 	return nil
 }
 
-// tree walks the pages below one. Its keys are at least low, and less than high
-// unless that is nil. buckets says that its records are buckets.
+// tree walks the pages below one. Its first key is low, unless that is nil, and all
+// are less than high, unless that is nil: bbolt looks a page up by its first key when
+// it writes the page anew. buckets says that its records are buckets.
 func (i *inspector) tree(id uint64, low, high []byte, buckets bool, depth int) error {
 	b, err := i.page(id)
 	if err != nil {
@@ -168,9 +169,12 @@ func (i *inspector) tree(id uint64, low, high []byte, buckets bool, depth int) e
 			return fmt.Errorf("page %d: %w", id, err)
 		}
 		children[n] = order.Uint64(e[8:])
-		if bytes.Compare(keys[n], low) < 0 || n > 0 && bytes.Compare(keys[n], keys[n-1]) <= 0 || high != nil && bytes.Compare(keys[n], high) >= 0 {
+		if n > 0 && bytes.Compare(keys[n], keys[n-1]) <= 0 {
 			return fmt.Errorf("page %d: %w", id, errOrder)
 		}
+	}
+	if !within(keys[0], keys[count-1], low, high) {
+		return fmt.Errorf("page %d: %w", id, errOrder)
 	}
 	for n, child := range children {
 		if err := i.tree(child, keys[n], keys[n+1], buckets, depth+1); err != nil {
@@ -196,9 +200,14 @@ func element(e []byte, pos, keySize, valueSize uint32) (key, value []byte, err e
 	return e[pos : pos+keySize], e[pos+keySize : end], nil
 }
 
+// within tells whether a page with these keys is where a search looks for it.
+func within(first, last, low, high []byte) bool {
+	return (low == nil || bytes.Equal(first, low)) && (high == nil || bytes.Compare(last, high) < 0)
+}
+
 // leaf checks the records of a page.
 func (i *inspector) leaf(b, low, high []byte, buckets bool) error {
-	var last []byte
+	var first, last []byte
 	for n := range int(order.Uint16(b[10:])) {
 		at := pageHeader + n*elementHeader
 		if at+elementHeader > len(b) {
@@ -209,7 +218,9 @@ func (i *inspector) leaf(b, low, high []byte, buckets bool) error {
 		if err != nil {
 			return err
 		}
-		if bytes.Compare(key, low) < 0 || n > 0 && bytes.Compare(key, last) <= 0 || high != nil && bytes.Compare(key, high) >= 0 {
+		if n == 0 {
+			first = key
+		} else if bytes.Compare(key, last) <= 0 {
 			return errOrder
 		}
 		last = key
@@ -225,6 +236,9 @@ func (i *inspector) leaf(b, low, high []byte, buckets bool) error {
 				return err
 			}
 		}
+	}
+	if !within(first, last, low, high) {
+		return errOrder
 	}
 	return nil
 }
