@@ -2,16 +2,19 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "debug.h"
 
 static bool set_path(char target[PATH_MAX], const char *name, const char *value, const char *below) {
-    // A relative path would mean another server after chdir.
-    if (value[0] != '/') {
-        tl_debug("%s must be an absolute path", name);
+    char directory[PATH_MAX] = "";
+    // A relative path is meant from here, also after chdir.
+    if (value[0] != '/' && getcwd(directory, sizeof directory - 1) == NULL) {
+        tl_debug("%s is a relative path, and the current directory has none", name);
         return false;
     }
-    int length = snprintf(target, PATH_MAX, "%s%s", value, below);
+    const char *slash = value[0] == '/' ? "" : "/";
+    int length = snprintf(target, PATH_MAX, "%s%s%s%s", directory, slash, value, below);
     if (length < 0 || length >= PATH_MAX) {
         tl_debug("%s is longer than %d bytes", name, PATH_MAX - 1);
         return false;

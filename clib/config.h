@@ -17,8 +17,8 @@ struct tl_config {
 
 // tl_config_load reads the environment: TIDELOCK_HOME, then TIDELOCK_SOCKET, then
 // TL_DEFAULT_SOCKET. A program with more rights than its caller (AT_SECURE) sees
-// only the last. False, with a line for TIDELOCK_DEBUG, when a path is relative
-// or too long.
+// only the last. A relative path is taken from the current directory, now. False,
+// with a line for TIDELOCK_DEBUG, when a path is too long.
 bool tl_config_load(struct tl_config *config);
 
 #endif

@@ -1,6 +1,7 @@
 // Initialising, the function lists, arguments, attributes, searches.
 #include <dlfcn.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "fake.h"
@@ -23,6 +24,7 @@ static void initialise(void) {
     CK_C_INITIALIZE_ARGS reserved = {.pReserved = &some};
     CK_C_INITIALIZE_ARGS locking = {.flags = CKF_OS_LOCKING_OK | CKF_LIBRARY_CANT_CREATE_OS_THREADS};
     CK_INFO info;
+    unsigned goodbyes = atomic_load(&fake->count[TL_CALL_GOODBYE]);
     CHECK_RV(CKR_CRYPTOKI_NOT_INITIALIZED, C_Finalize(NULL));
     CHECK_RV(CKR_CRYPTOKI_NOT_INITIALIZED, C_GetInfo(NULL));
     CHECK_RV(CKR_CRYPTOKI_NOT_INITIALIZED, C_InitPIN(0, NULL, 0));
@@ -35,7 +37,7 @@ static void initialise(void) {
     CHECK_RV(CKR_ARGUMENTS_BAD, C_Finalize(&info));
     CHECK_RV(CKR_OK, C_Finalize(NULL));
     CHECK_RV(CKR_CRYPTOKI_NOT_INITIALIZED, C_Finalize(NULL));
-    CHECK(atomic_load(&fake->count[TL_CALL_GOODBYE]) == 1);
+    CHECK(atomic_load(&fake->count[TL_CALL_GOODBYE]) == goodbyes + 1);
     unsigned hellos = atomic_load(&fake->hellos);
     CHECK_RV(CKR_OK, C_Initialize(&locking));
     CHECK(atomic_load(&fake->hellos) == hellos + 1); // a new application each time
@@ -48,9 +50,27 @@ static void initialise(void) {
 }
 
 static void configuration(void) {
-    char *socket = strdup(getenv("TIDELOCK_SOCKET"));
-    setenv("TIDELOCK_SOCKET", "relative/sock", 1);
+    char *socket = strdup(getenv("TIDELOCK_SOCKET")), *name = strrchr(socket, '/');
+    char here[4096], *longer;
+    CK_SLOT_ID slots[2];
+    CK_ULONG count = 2;
+    // A relative path is taken from where the program is at C_Initialize.
+    CHECK(getcwd(here, sizeof here) != NULL);
+    *name = '\0';
+    CHECK(chdir(socket) == 0);
+    *name = '/';
+    setenv("TIDELOCK_SOCKET", name + 1, 1);
+    CHECK_RV(CKR_OK, C_Initialize(NULL));
+    CHECK(chdir(here) == 0);
+    CHECK_RV(CKR_OK, C_GetSlotList(CK_FALSE, slots, &count));
+    CHECK_RV(CKR_OK, C_Finalize(NULL));
+    CHECK((longer = malloc(5000)) != NULL);
+    memset(longer, 'x', 4999);
+    longer[0] = '/';
+    longer[4999] = '\0';
+    setenv("TIDELOCK_SOCKET", longer, 1);
     CHECK_RV(CKR_GENERAL_ERROR, C_Initialize(NULL));
+    free(longer);
     setenv("TIDELOCK_SOCKET", "/nonexistent/sock", 1);
     CHECK_RV(CKR_FUNCTION_FAILED, C_Initialize(NULL));
     setenv("TIDELOCK_HOME", "/nonexistent", 1);
