@@ -42,16 +42,17 @@ var allowed = []row{
 	{"keystore/boltstore", "an engine", []string{"keystore"}},
 	{"keystore/storetest", "the contract's suite", []string{"keystore"}},
 	{"keystore/tally", "a store whose losses show", []string{"cryptoki", "keystore", "seal"}},
+	{"policy", "numbers and the rules between them", []string{"cryptoki", "firmware"}},
 	{"audit", "records of the store, under a key of the HSM", []string{"cryptoki", "keystore", "seal", "internal/secret"}},
 
 	// 3: a partition
 	{"partition", "roles, sessions, objects, operations", []string{
-		"cryptoki", "firmware", "mech", "object", "seal", "keystore", "audit", "internal/secret",
+		"cryptoki", "firmware", "policy", "mech", "object", "seal", "keystore", "audit", "internal/secret",
 	}},
 
 	// 4: the appliance core, and the other side of the wire; they never meet
 	{"hsm", "one dispatcher", []string{
-		"cryptoki", "firmware", "wire", "mech", "object", "seal", "keystore", "keystore/tally", "partition", "audit", "internal/secret",
+		"cryptoki", "firmware", "policy", "wire", "mech", "object", "seal", "keystore", "keystore/tally", "partition", "audit", "internal/secret",
 	}},
 	{"client", "what commands speak through", []string{"cryptoki", "wire"}},
 

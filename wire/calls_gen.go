@@ -4,45 +4,66 @@ package wire
 
 // The calls of the protocol.
 const (
-	CallHello            Call = 1
-	CallGoodbye          Call = 2
-	CallSlotList         Call = 4
-	CallSlotInfo         Call = 5
-	CallTokenInfo        Call = 6
-	CallMechanismList    Call = 7
-	CallMechanismInfo    Call = 8
-	CallOpenSession      Call = 10
-	CallCloseSession     Call = 11
-	CallCloseAllSessions Call = 12
-	CallSessionInfo      Call = 13
-	CallLogin            Call = 14
-	CallLogout           Call = 15
-	CallSetPIN           Call = 16
-	CallResume           Call = 17
-	CallCreateObject     Call = 20
-	CallCopyObject       Call = 21
-	CallDestroyObject    Call = 22
-	CallObjectSize       Call = 23
-	CallGetAttributes    Call = 24
-	CallSetAttributes    Call = 25
-	CallFind             Call = 26
-	CallOperationInit    Call = 30
-	CallOperate          Call = 31
-	CallOperateFused     Call = 32
-	CallUpdate           Call = 33
-	CallFinal            Call = 34
-	CallDrain            Call = 35
-	CallOperationCancel  Call = 36
-	CallGenerateKey      Call = 40
-	CallGenerateKeyPair  Call = 41
-	CallGenerateRandom   Call = 50
-	CallSeedRandom       Call = 51
-	CallHSMInfo          Call = 100
-	CallPartitionList    Call = 101
-	CallStop             Call = 102
-	CallAuditRead        Call = 110
-	CallAuditVerify      Call = 111
-	CallAuditCheckpoint  Call = 112
+	CallHello                Call = 1
+	CallGoodbye              Call = 2
+	CallSlotList             Call = 4
+	CallSlotInfo             Call = 5
+	CallTokenInfo            Call = 6
+	CallMechanismList        Call = 7
+	CallMechanismInfo        Call = 8
+	CallOpenSession          Call = 10
+	CallCloseSession         Call = 11
+	CallCloseAllSessions     Call = 12
+	CallSessionInfo          Call = 13
+	CallLogin                Call = 14
+	CallLogout               Call = 15
+	CallSetPIN               Call = 16
+	CallResume               Call = 17
+	CallCreateObject         Call = 20
+	CallCopyObject           Call = 21
+	CallDestroyObject        Call = 22
+	CallObjectSize           Call = 23
+	CallGetAttributes        Call = 24
+	CallSetAttributes        Call = 25
+	CallFind                 Call = 26
+	CallContents             Call = 27
+	CallOperationInit        Call = 30
+	CallOperate              Call = 31
+	CallOperateFused         Call = 32
+	CallUpdate               Call = 33
+	CallFinal                Call = 34
+	CallDrain                Call = 35
+	CallOperationCancel      Call = 36
+	CallGenerateKey          Call = 40
+	CallGenerateKeyPair      Call = 41
+	CallGenerateRandom       Call = 50
+	CallSeedRandom           Call = 51
+	CallPartitionInit        Call = 60
+	CallInitRole             Call = 61
+	CallResetRole            Call = 62
+	CallRoleState            Call = 63
+	CallPartitionInfo        Call = 64
+	CallPartitionPolicies    Call = 65
+	CallSetPartitionPolicies Call = 66
+	CallHSMInfo              Call = 100
+	CallPartitionList        Call = 101
+	CallStop                 Call = 102
+	CallHSMInit              Call = 103
+	CallHSMZeroize           Call = 104
+	CallHSMFactoryReset      Call = 105
+	CallHSMSelfTest          Call = 106
+	CallHSMPolicies          Call = 107
+	CallSetHSMPolicies       Call = 108
+	CallStatistics           Call = 109
+	CallAuditRead            Call = 110
+	CallAuditVerify          Call = 111
+	CallAuditCheckpoint      Call = 112
+	CallPartitionCreate      Call = 120
+	CallPartitionDelete      Call = 121
+	CallPartitionResize      Call = 122
+	CallClientAssign         Call = 123
+	CallClientRevoke         Call = 124
+	CallClientList           Call = 125
 )
 
 // table lists the calls by rising number.
@@ -69,6 +90,7 @@ var table = [...]callInfo{
 	{call: CallGetAttributes, name: "GetAttributes", request: func() Message { return new(GetAttributesRequest) }, reply: func() Message { return new(GetAttributesReply) }},
 	{call: CallSetAttributes, name: "SetAttributes", request: func() Message { return new(SetAttributesRequest) }, reply: func() Message { return new(SetAttributesReply) }},
 	{call: CallFind, name: "Find", request: func() Message { return new(FindRequest) }, reply: func() Message { return new(FindReply) }},
+	{call: CallContents, name: "Contents", request: func() Message { return new(ContentsRequest) }, reply: func() Message { return new(ContentsReply) }},
 	{call: CallOperationInit, name: "OperationInit", request: func() Message { return new(OperationInitRequest) }, reply: func() Message { return new(OperationInitReply) }},
 	{call: CallOperate, name: "Operate", request: func() Message { return new(OperateRequest) }, reply: func() Message { return new(OperateReply) }},
 	{call: CallOperateFused, name: "OperateFused", request: func() Message { return new(OperateFusedRequest) }, reply: func() Message { return new(OperateFusedReply) }},
@@ -80,10 +102,30 @@ var table = [...]callInfo{
 	{call: CallGenerateKeyPair, name: "GenerateKeyPair", creates: true, request: func() Message { return new(GenerateKeyPairRequest) }, reply: func() Message { return new(GenerateKeyPairReply) }},
 	{call: CallGenerateRandom, name: "GenerateRandom", request: func() Message { return new(GenerateRandomRequest) }, reply: func() Message { return new(GenerateRandomReply) }},
 	{call: CallSeedRandom, name: "SeedRandom", request: func() Message { return new(SeedRandomRequest) }, reply: func() Message { return new(SeedRandomReply) }},
+	{call: CallPartitionInit, name: "PartitionInit", request: func() Message { return new(PartitionInitRequest) }, reply: func() Message { return new(PartitionInitReply) }},
+	{call: CallInitRole, name: "InitRole", request: func() Message { return new(InitRoleRequest) }, reply: func() Message { return new(InitRoleReply) }},
+	{call: CallResetRole, name: "ResetRole", request: func() Message { return new(ResetRoleRequest) }, reply: func() Message { return new(ResetRoleReply) }},
+	{call: CallRoleState, name: "RoleState", request: func() Message { return new(RoleStateRequest) }, reply: func() Message { return new(RoleStateReply) }},
+	{call: CallPartitionInfo, name: "PartitionInfo", request: func() Message { return new(PartitionInfoRequest) }, reply: func() Message { return new(PartitionInfoReply) }},
+	{call: CallPartitionPolicies, name: "PartitionPolicies", request: func() Message { return new(PartitionPoliciesRequest) }, reply: func() Message { return new(PartitionPoliciesReply) }},
+	{call: CallSetPartitionPolicies, name: "SetPartitionPolicies", request: func() Message { return new(SetPartitionPoliciesRequest) }, reply: func() Message { return new(SetPartitionPoliciesReply) }},
 	{call: CallHSMInfo, name: "HSMInfo", request: func() Message { return new(HSMInfoRequest) }, reply: func() Message { return new(HSMInfoReply) }},
 	{call: CallPartitionList, name: "PartitionList", request: func() Message { return new(PartitionListRequest) }, reply: func() Message { return new(PartitionListReply) }},
 	{call: CallStop, name: "Stop", request: func() Message { return new(StopRequest) }, reply: func() Message { return new(StopReply) }},
+	{call: CallHSMInit, name: "HSMInit", request: func() Message { return new(HSMInitRequest) }, reply: func() Message { return new(HSMInitReply) }},
+	{call: CallHSMZeroize, name: "HSMZeroize", request: func() Message { return new(HSMZeroizeRequest) }, reply: func() Message { return new(HSMZeroizeReply) }},
+	{call: CallHSMFactoryReset, name: "HSMFactoryReset", request: func() Message { return new(HSMFactoryResetRequest) }, reply: func() Message { return new(HSMFactoryResetReply) }},
+	{call: CallHSMSelfTest, name: "HSMSelfTest", request: func() Message { return new(HSMSelfTestRequest) }, reply: func() Message { return new(HSMSelfTestReply) }},
+	{call: CallHSMPolicies, name: "HSMPolicies", request: func() Message { return new(HSMPoliciesRequest) }, reply: func() Message { return new(HSMPoliciesReply) }},
+	{call: CallSetHSMPolicies, name: "SetHSMPolicies", request: func() Message { return new(SetHSMPoliciesRequest) }, reply: func() Message { return new(SetHSMPoliciesReply) }},
+	{call: CallStatistics, name: "Statistics", request: func() Message { return new(StatisticsRequest) }, reply: func() Message { return new(StatisticsReply) }},
 	{call: CallAuditRead, name: "AuditRead", request: func() Message { return new(AuditReadRequest) }, reply: func() Message { return new(AuditReadReply) }},
 	{call: CallAuditVerify, name: "AuditVerify", request: func() Message { return new(AuditVerifyRequest) }, reply: func() Message { return new(AuditVerifyReply) }},
 	{call: CallAuditCheckpoint, name: "AuditCheckpoint", request: func() Message { return new(AuditCheckpointRequest) }, reply: func() Message { return new(AuditCheckpointReply) }},
+	{call: CallPartitionCreate, name: "PartitionCreate", request: func() Message { return new(PartitionCreateRequest) }, reply: func() Message { return new(PartitionCreateReply) }},
+	{call: CallPartitionDelete, name: "PartitionDelete", request: func() Message { return new(PartitionDeleteRequest) }, reply: func() Message { return new(PartitionDeleteReply) }},
+	{call: CallPartitionResize, name: "PartitionResize", request: func() Message { return new(PartitionResizeRequest) }, reply: func() Message { return new(PartitionResizeReply) }},
+	{call: CallClientAssign, name: "ClientAssign", request: func() Message { return new(ClientAssignRequest) }, reply: func() Message { return new(ClientAssignReply) }},
+	{call: CallClientRevoke, name: "ClientRevoke", request: func() Message { return new(ClientRevokeRequest) }, reply: func() Message { return new(ClientRevokeReply) }},
+	{call: CallClientList, name: "ClientList", request: func() Message { return new(ClientListRequest) }, reply: func() Message { return new(ClientListReply) }},
 }

@@ -926,6 +926,63 @@ func (m *FindReply) Parse(b []byte) error {
 	return d.end(CallFind, "reply")
 }
 
+// ContentsRequest is the body of the request of Contents.
+type ContentsRequest struct {
+	After uint64
+	Limit uint32
+}
+
+// AppendTo implements Message.
+func (m *ContentsRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.After)
+	b = appendU32(b, m.Limit)
+	return b
+}
+
+// Parse implements Message.
+func (m *ContentsRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.After = d.u64("after")
+	m.Limit = d.u32("limit")
+	return d.end(CallContents, "request")
+}
+
+// ContentsReply is the body of the reply of Contents.
+type ContentsReply struct {
+	Objects  []uint64
+	Classes  []uint64
+	KeyTypes []uint64
+	Sizes    []uint64
+	Labels   []string
+	Ids      []string
+	More     bool
+}
+
+// AppendTo implements Message.
+func (m *ContentsReply) AppendTo(b []byte) []byte {
+	b = appendU64s(b, m.Objects)
+	b = appendU64s(b, m.Classes)
+	b = appendU64s(b, m.KeyTypes)
+	b = appendU64s(b, m.Sizes)
+	b = appendTexts(b, m.Labels)
+	b = appendTexts(b, m.Ids)
+	b = appendBool(b, m.More)
+	return b
+}
+
+// Parse implements Message.
+func (m *ContentsReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Objects = d.u64s(m.Objects, "objects")
+	m.Classes = d.u64s(m.Classes, "classes")
+	m.KeyTypes = d.u64s(m.KeyTypes, "keyTypes")
+	m.Sizes = d.u64s(m.Sizes, "sizes")
+	m.Labels = d.texts(m.Labels, "labels")
+	m.Ids = d.texts(m.Ids, "ids")
+	m.More = d.bool("more")
+	return d.end(CallContents, "reply")
+}
+
 // OperationInitRequest is the body of the request of OperationInit.
 type OperationInitRequest struct {
 	Function  uint8
@@ -1398,6 +1455,330 @@ func (m *SeedRandomReply) Parse(b []byte) error {
 	return d.end(CallSeedRandom, "reply")
 }
 
+// PartitionInitRequest is the body of the request of PartitionInit.
+type PartitionInitRequest struct {
+	Slot   uint64
+	Label  string
+	PIN    Secret
+	Domain Secret
+}
+
+// AppendTo implements Message.
+func (m *PartitionInitRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Slot)
+	b = appendText(b, m.Label)
+	b = appendSecret(b, m.PIN)
+	b = appendSecret(b, m.Domain)
+	return b
+}
+
+// Parse implements Message.
+func (m *PartitionInitRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Slot = d.u64("slot")
+	m.Label = d.text("label")
+	m.PIN = d.secret("pin")
+	m.Domain = d.secret("domain")
+	return d.end(CallPartitionInit, "request")
+}
+
+// PartitionInitReply is the body of the reply of PartitionInit.
+type PartitionInitReply struct{}
+
+// AppendTo implements Message.
+func (m *PartitionInitReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *PartitionInitReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallPartitionInit, "reply")
+}
+
+// InitRoleRequest is the body of the request of InitRole.
+type InitRoleRequest struct {
+	User uint64
+	PIN  Secret
+}
+
+// AppendTo implements Message.
+func (m *InitRoleRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.User)
+	b = appendSecret(b, m.PIN)
+	return b
+}
+
+// Parse implements Message.
+func (m *InitRoleRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.User = d.u64("user")
+	m.PIN = d.secret("pin")
+	return d.end(CallInitRole, "request")
+}
+
+// InitRoleReply is the body of the reply of InitRole.
+type InitRoleReply struct{}
+
+// AppendTo implements Message.
+func (m *InitRoleReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *InitRoleReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallInitRole, "reply")
+}
+
+// ResetRoleRequest is the body of the request of ResetRole.
+type ResetRoleRequest struct {
+	User uint64
+	PIN  Secret
+}
+
+// AppendTo implements Message.
+func (m *ResetRoleRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.User)
+	b = appendSecret(b, m.PIN)
+	return b
+}
+
+// Parse implements Message.
+func (m *ResetRoleRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.User = d.u64("user")
+	m.PIN = d.secret("pin")
+	return d.end(CallResetRole, "request")
+}
+
+// ResetRoleReply is the body of the reply of ResetRole.
+type ResetRoleReply struct{}
+
+// AppendTo implements Message.
+func (m *ResetRoleReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *ResetRoleReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallResetRole, "reply")
+}
+
+// RoleStateRequest is the body of the request of RoleState.
+type RoleStateRequest struct {
+	Slot uint64
+	User uint64
+}
+
+// AppendTo implements Message.
+func (m *RoleStateRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Slot)
+	b = appendU64(b, m.User)
+	return b
+}
+
+// Parse implements Message.
+func (m *RoleStateRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Slot = d.u64("slot")
+	m.User = d.u64("user")
+	return d.end(CallRoleState, "request")
+}
+
+// RoleStateReply is the body of the reply of RoleState.
+type RoleStateReply struct {
+	Flags        uint8
+	AttemptsLeft uint8
+	Primary      uint8
+	Secondary    uint8
+}
+
+// AppendTo implements Message.
+func (m *RoleStateReply) AppendTo(b []byte) []byte {
+	b = appendU8(b, m.Flags)
+	b = appendU8(b, m.AttemptsLeft)
+	b = appendU8(b, m.Primary)
+	b = appendU8(b, m.Secondary)
+	return b
+}
+
+// Parse implements Message.
+func (m *RoleStateReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Flags = d.u8("flags")
+	m.AttemptsLeft = d.u8("attemptsLeft")
+	m.Primary = d.u8("primary")
+	m.Secondary = d.u8("secondary")
+	return d.end(CallRoleState, "reply")
+}
+
+// PartitionInfoRequest is the body of the request of PartitionInfo.
+type PartitionInfoRequest struct {
+	Slot uint64
+}
+
+// AppendTo implements Message.
+func (m *PartitionInfoRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Slot)
+	return b
+}
+
+// Parse implements Message.
+func (m *PartitionInfoRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Slot = d.u64("slot")
+	return d.end(CallPartitionInfo, "request")
+}
+
+// PartitionInfoReply is the body of the reply of PartitionInfo.
+type PartitionInfoReply struct {
+	Label         string
+	Serial        string
+	State         string
+	Version       uint8
+	TotalBytes    uint64
+	UsedBytes     uint64
+	FreeBytes     uint64
+	OverheadBytes uint64
+	Objects       uint64
+	Sessions      uint64
+	Users         []uint64
+	RoleFlags     []uint64
+	AttemptsLeft  []uint64
+}
+
+// AppendTo implements Message.
+func (m *PartitionInfoReply) AppendTo(b []byte) []byte {
+	b = appendText(b, m.Label)
+	b = appendText(b, m.Serial)
+	b = appendText(b, m.State)
+	b = appendU8(b, m.Version)
+	b = appendU64(b, m.TotalBytes)
+	b = appendU64(b, m.UsedBytes)
+	b = appendU64(b, m.FreeBytes)
+	b = appendU64(b, m.OverheadBytes)
+	b = appendU64(b, m.Objects)
+	b = appendU64(b, m.Sessions)
+	b = appendU64s(b, m.Users)
+	b = appendU64s(b, m.RoleFlags)
+	b = appendU64s(b, m.AttemptsLeft)
+	return b
+}
+
+// Parse implements Message.
+func (m *PartitionInfoReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Label = d.text("label")
+	m.Serial = d.text("serial")
+	m.State = d.text("state")
+	m.Version = d.u8("version")
+	m.TotalBytes = d.u64("totalBytes")
+	m.UsedBytes = d.u64("usedBytes")
+	m.FreeBytes = d.u64("freeBytes")
+	m.OverheadBytes = d.u64("overheadBytes")
+	m.Objects = d.u64("objects")
+	m.Sessions = d.u64("sessions")
+	m.Users = d.u64s(m.Users, "users")
+	m.RoleFlags = d.u64s(m.RoleFlags, "roleFlags")
+	m.AttemptsLeft = d.u64s(m.AttemptsLeft, "attemptsLeft")
+	return d.end(CallPartitionInfo, "reply")
+}
+
+// PartitionPoliciesRequest is the body of the request of PartitionPolicies.
+type PartitionPoliciesRequest struct {
+	Slot uint64
+}
+
+// AppendTo implements Message.
+func (m *PartitionPoliciesRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Slot)
+	return b
+}
+
+// Parse implements Message.
+func (m *PartitionPoliciesRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Slot = d.u64("slot")
+	return d.end(CallPartitionPolicies, "request")
+}
+
+// PartitionPoliciesReply is the body of the reply of PartitionPolicies.
+type PartitionPoliciesReply struct {
+	Ids          []uint64
+	Values       []uint64
+	Capabilities []uint64
+	Names        []string
+	Destructive  []string
+	Effects      []uint64
+}
+
+// AppendTo implements Message.
+func (m *PartitionPoliciesReply) AppendTo(b []byte) []byte {
+	b = appendU64s(b, m.Ids)
+	b = appendU64s(b, m.Values)
+	b = appendU64s(b, m.Capabilities)
+	b = appendTexts(b, m.Names)
+	b = appendTexts(b, m.Destructive)
+	b = appendU64s(b, m.Effects)
+	return b
+}
+
+// Parse implements Message.
+func (m *PartitionPoliciesReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Ids = d.u64s(m.Ids, "ids")
+	m.Values = d.u64s(m.Values, "values")
+	m.Capabilities = d.u64s(m.Capabilities, "capabilities")
+	m.Names = d.texts(m.Names, "names")
+	m.Destructive = d.texts(m.Destructive, "destructive")
+	m.Effects = d.u64s(m.Effects, "effects")
+	return d.end(CallPartitionPolicies, "reply")
+}
+
+// SetPartitionPoliciesRequest is the body of the request of SetPartitionPolicies.
+type SetPartitionPoliciesRequest struct {
+	Ids         []uint64
+	Values      []uint64
+	Destructive bool
+}
+
+// AppendTo implements Message.
+func (m *SetPartitionPoliciesRequest) AppendTo(b []byte) []byte {
+	b = appendU64s(b, m.Ids)
+	b = appendU64s(b, m.Values)
+	b = appendBool(b, m.Destructive)
+	return b
+}
+
+// Parse implements Message.
+func (m *SetPartitionPoliciesRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Ids = d.u64s(m.Ids, "ids")
+	m.Values = d.u64s(m.Values, "values")
+	m.Destructive = d.bool("destructive")
+	return d.end(CallSetPartitionPolicies, "request")
+}
+
+// SetPartitionPoliciesReply is the body of the reply of SetPartitionPolicies.
+type SetPartitionPoliciesReply struct {
+	Erased bool
+}
+
+// AppendTo implements Message.
+func (m *SetPartitionPoliciesReply) AppendTo(b []byte) []byte {
+	b = appendBool(b, m.Erased)
+	return b
+}
+
+// Parse implements Message.
+func (m *SetPartitionPoliciesReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Erased = d.bool("erased")
+	return d.end(CallSetPartitionPolicies, "reply")
+}
+
 // HSMInfoRequest is the body of the request of HSMInfo.
 type HSMInfoRequest struct{}
 
@@ -1428,6 +1809,13 @@ type HSMInfoReply struct {
 	Approved      string
 	Rollback      string
 	Memory        string
+	Officer       string
+	OfficerLeft   uint64
+	Auditor       string
+	Allowed       uint64
+	TotalBytes    uint64
+	UsedBytes     uint64
+	FreeBytes     uint64
 }
 
 // AppendTo implements Message.
@@ -1446,6 +1834,13 @@ func (m *HSMInfoReply) AppendTo(b []byte) []byte {
 	b = appendText(b, m.Approved)
 	b = appendText(b, m.Rollback)
 	b = appendText(b, m.Memory)
+	b = appendText(b, m.Officer)
+	b = appendU64(b, m.OfficerLeft)
+	b = appendText(b, m.Auditor)
+	b = appendU64(b, m.Allowed)
+	b = appendU64(b, m.TotalBytes)
+	b = appendU64(b, m.UsedBytes)
+	b = appendU64(b, m.FreeBytes)
 	return b
 }
 
@@ -1466,6 +1861,13 @@ func (m *HSMInfoReply) Parse(b []byte) error {
 	m.Approved = d.text("approved")
 	m.Rollback = d.text("rollback")
 	m.Memory = d.text("memory")
+	m.Officer = d.text("officer")
+	m.OfficerLeft = d.u64("officerLeft")
+	m.Auditor = d.text("auditor")
+	m.Allowed = d.u64("allowed")
+	m.TotalBytes = d.u64("totalBytes")
+	m.UsedBytes = d.u64("usedBytes")
+	m.FreeBytes = d.u64("freeBytes")
 	return d.end(CallHSMInfo, "reply")
 }
 
@@ -1533,6 +1935,298 @@ func (m *StopReply) AppendTo(b []byte) []byte {
 func (m *StopReply) Parse(b []byte) error {
 	d := decoder{rest: b}
 	return d.end(CallStop, "reply")
+}
+
+// HSMInitRequest is the body of the request of HSMInit.
+type HSMInitRequest struct {
+	Label string
+	PIN   Secret
+}
+
+// AppendTo implements Message.
+func (m *HSMInitRequest) AppendTo(b []byte) []byte {
+	b = appendText(b, m.Label)
+	b = appendSecret(b, m.PIN)
+	return b
+}
+
+// Parse implements Message.
+func (m *HSMInitRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Label = d.text("label")
+	m.PIN = d.secret("pin")
+	return d.end(CallHSMInit, "request")
+}
+
+// HSMInitReply is the body of the reply of HSMInit.
+type HSMInitReply struct{}
+
+// AppendTo implements Message.
+func (m *HSMInitReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *HSMInitReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallHSMInit, "reply")
+}
+
+// HSMZeroizeRequest is the body of the request of HSMZeroize.
+type HSMZeroizeRequest struct{}
+
+// AppendTo implements Message.
+func (m *HSMZeroizeRequest) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *HSMZeroizeRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallHSMZeroize, "request")
+}
+
+// HSMZeroizeReply is the body of the reply of HSMZeroize.
+type HSMZeroizeReply struct{}
+
+// AppendTo implements Message.
+func (m *HSMZeroizeReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *HSMZeroizeReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallHSMZeroize, "reply")
+}
+
+// HSMFactoryResetRequest is the body of the request of HSMFactoryReset.
+type HSMFactoryResetRequest struct{}
+
+// AppendTo implements Message.
+func (m *HSMFactoryResetRequest) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *HSMFactoryResetRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallHSMFactoryReset, "request")
+}
+
+// HSMFactoryResetReply is the body of the reply of HSMFactoryReset.
+type HSMFactoryResetReply struct{}
+
+// AppendTo implements Message.
+func (m *HSMFactoryResetReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *HSMFactoryResetReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallHSMFactoryReset, "reply")
+}
+
+// HSMSelfTestRequest is the body of the request of HSMSelfTest.
+type HSMSelfTestRequest struct{}
+
+// AppendTo implements Message.
+func (m *HSMSelfTestRequest) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *HSMSelfTestRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallHSMSelfTest, "request")
+}
+
+// HSMSelfTestReply is the body of the reply of HSMSelfTest.
+type HSMSelfTestReply struct {
+	Names  []string
+	Faults []string
+}
+
+// AppendTo implements Message.
+func (m *HSMSelfTestReply) AppendTo(b []byte) []byte {
+	b = appendTexts(b, m.Names)
+	b = appendTexts(b, m.Faults)
+	return b
+}
+
+// Parse implements Message.
+func (m *HSMSelfTestReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Names = d.texts(m.Names, "names")
+	m.Faults = d.texts(m.Faults, "faults")
+	return d.end(CallHSMSelfTest, "reply")
+}
+
+// HSMPoliciesRequest is the body of the request of HSMPolicies.
+type HSMPoliciesRequest struct{}
+
+// AppendTo implements Message.
+func (m *HSMPoliciesRequest) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *HSMPoliciesRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallHSMPolicies, "request")
+}
+
+// HSMPoliciesReply is the body of the reply of HSMPolicies.
+type HSMPoliciesReply struct {
+	Ids          []uint64
+	Values       []uint64
+	Capabilities []uint64
+	Names        []string
+	Destructive  []string
+	Effects      []uint64
+}
+
+// AppendTo implements Message.
+func (m *HSMPoliciesReply) AppendTo(b []byte) []byte {
+	b = appendU64s(b, m.Ids)
+	b = appendU64s(b, m.Values)
+	b = appendU64s(b, m.Capabilities)
+	b = appendTexts(b, m.Names)
+	b = appendTexts(b, m.Destructive)
+	b = appendU64s(b, m.Effects)
+	return b
+}
+
+// Parse implements Message.
+func (m *HSMPoliciesReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Ids = d.u64s(m.Ids, "ids")
+	m.Values = d.u64s(m.Values, "values")
+	m.Capabilities = d.u64s(m.Capabilities, "capabilities")
+	m.Names = d.texts(m.Names, "names")
+	m.Destructive = d.texts(m.Destructive, "destructive")
+	m.Effects = d.u64s(m.Effects, "effects")
+	return d.end(CallHSMPolicies, "reply")
+}
+
+// SetHSMPoliciesRequest is the body of the request of SetHSMPolicies.
+type SetHSMPoliciesRequest struct {
+	Ids         []uint64
+	Values      []uint64
+	Destructive bool
+}
+
+// AppendTo implements Message.
+func (m *SetHSMPoliciesRequest) AppendTo(b []byte) []byte {
+	b = appendU64s(b, m.Ids)
+	b = appendU64s(b, m.Values)
+	b = appendBool(b, m.Destructive)
+	return b
+}
+
+// Parse implements Message.
+func (m *SetHSMPoliciesRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Ids = d.u64s(m.Ids, "ids")
+	m.Values = d.u64s(m.Values, "values")
+	m.Destructive = d.bool("destructive")
+	return d.end(CallSetHSMPolicies, "request")
+}
+
+// SetHSMPoliciesReply is the body of the reply of SetHSMPolicies.
+type SetHSMPoliciesReply struct {
+	Erased bool
+}
+
+// AppendTo implements Message.
+func (m *SetHSMPoliciesReply) AppendTo(b []byte) []byte {
+	b = appendBool(b, m.Erased)
+	return b
+}
+
+// Parse implements Message.
+func (m *SetHSMPoliciesReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Erased = d.bool("erased")
+	return d.end(CallSetHSMPolicies, "reply")
+}
+
+// StatisticsRequest is the body of the request of Statistics.
+type StatisticsRequest struct{}
+
+// AppendTo implements Message.
+func (m *StatisticsRequest) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *StatisticsRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallStatistics, "request")
+}
+
+// StatisticsReply is the body of the reply of Statistics.
+type StatisticsReply struct {
+	UptimeSeconds uint64
+	Applications  uint64
+	Connections   uint64
+	UseFunctions  []uint64
+	UseMechanisms []uint64
+	UseCodes      []uint64
+	UseCounts     []uint64
+	Calls         []uint64
+	CallCodes     []uint64
+	CallCounts    []uint64
+	Slots         []uint64
+	Labels        []string
+	Sessions      []uint64
+	Objects       []uint64
+	UsedBytes     []uint64
+	TotalBytes    []uint64
+}
+
+// AppendTo implements Message.
+func (m *StatisticsReply) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.UptimeSeconds)
+	b = appendU64(b, m.Applications)
+	b = appendU64(b, m.Connections)
+	b = appendU64s(b, m.UseFunctions)
+	b = appendU64s(b, m.UseMechanisms)
+	b = appendU64s(b, m.UseCodes)
+	b = appendU64s(b, m.UseCounts)
+	b = appendU64s(b, m.Calls)
+	b = appendU64s(b, m.CallCodes)
+	b = appendU64s(b, m.CallCounts)
+	b = appendU64s(b, m.Slots)
+	b = appendTexts(b, m.Labels)
+	b = appendU64s(b, m.Sessions)
+	b = appendU64s(b, m.Objects)
+	b = appendU64s(b, m.UsedBytes)
+	b = appendU64s(b, m.TotalBytes)
+	return b
+}
+
+// Parse implements Message.
+func (m *StatisticsReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.UptimeSeconds = d.u64("uptimeSeconds")
+	m.Applications = d.u64("applications")
+	m.Connections = d.u64("connections")
+	m.UseFunctions = d.u64s(m.UseFunctions, "useFunctions")
+	m.UseMechanisms = d.u64s(m.UseMechanisms, "useMechanisms")
+	m.UseCodes = d.u64s(m.UseCodes, "useCodes")
+	m.UseCounts = d.u64s(m.UseCounts, "useCounts")
+	m.Calls = d.u64s(m.Calls, "calls")
+	m.CallCodes = d.u64s(m.CallCodes, "callCodes")
+	m.CallCounts = d.u64s(m.CallCounts, "callCounts")
+	m.Slots = d.u64s(m.Slots, "slots")
+	m.Labels = d.texts(m.Labels, "labels")
+	m.Sessions = d.u64s(m.Sessions, "sessions")
+	m.Objects = d.u64s(m.Objects, "objects")
+	m.UsedBytes = d.u64s(m.UsedBytes, "usedBytes")
+	m.TotalBytes = d.u64s(m.TotalBytes, "totalBytes")
+	return d.end(CallStatistics, "reply")
 }
 
 // AuditReadRequest is the body of the request of AuditRead.
@@ -1657,4 +2351,230 @@ func (m *AuditCheckpointReply) Parse(b []byte) error {
 	d := decoder{rest: b}
 	m.Checkpoint = d.text("checkpoint")
 	return d.end(CallAuditCheckpoint, "reply")
+}
+
+// PartitionCreateRequest is the body of the request of PartitionCreate.
+type PartitionCreateRequest struct {
+	Label   string
+	Size    uint64
+	Version uint8
+}
+
+// AppendTo implements Message.
+func (m *PartitionCreateRequest) AppendTo(b []byte) []byte {
+	b = appendText(b, m.Label)
+	b = appendU64(b, m.Size)
+	b = appendU8(b, m.Version)
+	return b
+}
+
+// Parse implements Message.
+func (m *PartitionCreateRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Label = d.text("label")
+	m.Size = d.u64("size")
+	m.Version = d.u8("version")
+	return d.end(CallPartitionCreate, "request")
+}
+
+// PartitionCreateReply is the body of the reply of PartitionCreate.
+type PartitionCreateReply struct {
+	Slot   uint64
+	Serial string
+}
+
+// AppendTo implements Message.
+func (m *PartitionCreateReply) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Slot)
+	b = appendText(b, m.Serial)
+	return b
+}
+
+// Parse implements Message.
+func (m *PartitionCreateReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Slot = d.u64("slot")
+	m.Serial = d.text("serial")
+	return d.end(CallPartitionCreate, "reply")
+}
+
+// PartitionDeleteRequest is the body of the request of PartitionDelete.
+type PartitionDeleteRequest struct {
+	Slot uint64
+}
+
+// AppendTo implements Message.
+func (m *PartitionDeleteRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Slot)
+	return b
+}
+
+// Parse implements Message.
+func (m *PartitionDeleteRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Slot = d.u64("slot")
+	return d.end(CallPartitionDelete, "request")
+}
+
+// PartitionDeleteReply is the body of the reply of PartitionDelete.
+type PartitionDeleteReply struct{}
+
+// AppendTo implements Message.
+func (m *PartitionDeleteReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *PartitionDeleteReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallPartitionDelete, "reply")
+}
+
+// PartitionResizeRequest is the body of the request of PartitionResize.
+type PartitionResizeRequest struct {
+	Slot uint64
+	Size uint64
+}
+
+// AppendTo implements Message.
+func (m *PartitionResizeRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Slot)
+	b = appendU64(b, m.Size)
+	return b
+}
+
+// Parse implements Message.
+func (m *PartitionResizeRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Slot = d.u64("slot")
+	m.Size = d.u64("size")
+	return d.end(CallPartitionResize, "request")
+}
+
+// PartitionResizeReply is the body of the reply of PartitionResize.
+type PartitionResizeReply struct{}
+
+// AppendTo implements Message.
+func (m *PartitionResizeReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *PartitionResizeReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallPartitionResize, "reply")
+}
+
+// ClientAssignRequest is the body of the request of ClientAssign.
+type ClientAssignRequest struct {
+	Slot      uint64
+	Uid       uint32
+	Everybody bool
+}
+
+// AppendTo implements Message.
+func (m *ClientAssignRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Slot)
+	b = appendU32(b, m.Uid)
+	b = appendBool(b, m.Everybody)
+	return b
+}
+
+// Parse implements Message.
+func (m *ClientAssignRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Slot = d.u64("slot")
+	m.Uid = d.u32("uid")
+	m.Everybody = d.bool("everybody")
+	return d.end(CallClientAssign, "request")
+}
+
+// ClientAssignReply is the body of the reply of ClientAssign.
+type ClientAssignReply struct{}
+
+// AppendTo implements Message.
+func (m *ClientAssignReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *ClientAssignReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallClientAssign, "reply")
+}
+
+// ClientRevokeRequest is the body of the request of ClientRevoke.
+type ClientRevokeRequest struct {
+	Slot      uint64
+	Uid       uint32
+	Everybody bool
+}
+
+// AppendTo implements Message.
+func (m *ClientRevokeRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Slot)
+	b = appendU32(b, m.Uid)
+	b = appendBool(b, m.Everybody)
+	return b
+}
+
+// Parse implements Message.
+func (m *ClientRevokeRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Slot = d.u64("slot")
+	m.Uid = d.u32("uid")
+	m.Everybody = d.bool("everybody")
+	return d.end(CallClientRevoke, "request")
+}
+
+// ClientRevokeReply is the body of the reply of ClientRevoke.
+type ClientRevokeReply struct{}
+
+// AppendTo implements Message.
+func (m *ClientRevokeReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *ClientRevokeReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallClientRevoke, "reply")
+}
+
+// ClientListRequest is the body of the request of ClientList.
+type ClientListRequest struct{}
+
+// AppendTo implements Message.
+func (m *ClientListRequest) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *ClientListRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallClientList, "request")
+}
+
+// ClientListReply is the body of the reply of ClientList.
+type ClientListReply struct {
+	Slots     []uint64
+	Uids      []uint64
+	Everybody []uint64
+}
+
+// AppendTo implements Message.
+func (m *ClientListReply) AppendTo(b []byte) []byte {
+	b = appendU64s(b, m.Slots)
+	b = appendU64s(b, m.Uids)
+	b = appendU64s(b, m.Everybody)
+	return b
+}
+
+// Parse implements Message.
+func (m *ClientListReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Slots = d.u64s(m.Slots, "slots")
+	m.Uids = d.u64s(m.Uids, "uids")
+	m.Everybody = d.u64s(m.Everybody, "everybody")
+	return d.end(CallClientList, "reply")
 }

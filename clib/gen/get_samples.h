@@ -130,6 +130,18 @@ static bool get_find(struct tl_view *v) {
            is_bool(m.more, 1);
 }
 
+static bool get_contents(struct tl_view *v) {
+    struct tl_contents_reply m;
+    return tl_get_contents(v, &m) &&
+           is_u64s(m.objects, 0) &&
+           is_u64s(m.classes, 1) &&
+           is_u64s(m.key_types, 2) &&
+           is_u64s(m.sizes, 3) &&
+           is_texts(m.labels, 4) &&
+           is_texts(m.ids, 5) &&
+           is_bool(m.more, 6);
+}
+
 static bool get_operation_init(struct tl_view *v) {
     struct tl_operation_init_reply m;
     return tl_get_operation_init(v, &m) &&
@@ -193,6 +205,50 @@ static bool get_generate_random(struct tl_view *v) {
            is_bytes(m.random, 0);
 }
 
+static bool get_role_state(struct tl_view *v) {
+    struct tl_role_state_reply m;
+    return tl_get_role_state(v, &m) &&
+           is_u8(m.flags, 0) &&
+           is_u8(m.attempts_left, 1) &&
+           is_u8(m.primary, 2) &&
+           is_u8(m.secondary, 3);
+}
+
+static bool get_partition_info(struct tl_view *v) {
+    struct tl_partition_info_reply m;
+    return tl_get_partition_info(v, &m) &&
+           is_text(m.label, 0) &&
+           is_text(m.serial, 1) &&
+           is_text(m.state, 2) &&
+           is_u8(m.version, 3) &&
+           is_u64(m.total_bytes, 4) &&
+           is_u64(m.used_bytes, 5) &&
+           is_u64(m.free_bytes, 6) &&
+           is_u64(m.overhead_bytes, 7) &&
+           is_u64(m.objects, 8) &&
+           is_u64(m.sessions, 9) &&
+           is_u64s(m.users, 10) &&
+           is_u64s(m.role_flags, 11) &&
+           is_u64s(m.attempts_left, 12);
+}
+
+static bool get_partition_policies(struct tl_view *v) {
+    struct tl_partition_policies_reply m;
+    return tl_get_partition_policies(v, &m) &&
+           is_u64s(m.ids, 0) &&
+           is_u64s(m.values, 1) &&
+           is_u64s(m.capabilities, 2) &&
+           is_texts(m.names, 3) &&
+           is_texts(m.destructive, 4) &&
+           is_u64s(m.effects, 5);
+}
+
+static bool get_set_partition_policies(struct tl_view *v) {
+    struct tl_set_partition_policies_reply m;
+    return tl_get_set_partition_policies(v, &m) &&
+           is_bool(m.erased, 0);
+}
+
 static bool get_hsm_info(struct tl_view *v) {
     struct tl_hsm_info_reply m;
     return tl_get_hsm_info(v, &m) &&
@@ -209,7 +265,14 @@ static bool get_hsm_info(struct tl_view *v) {
            is_u64(m.uptime_seconds, 10) &&
            is_text(m.approved, 11) &&
            is_text(m.rollback, 12) &&
-           is_text(m.memory, 13);
+           is_text(m.memory, 13) &&
+           is_text(m.officer, 14) &&
+           is_u64(m.officer_left, 15) &&
+           is_text(m.auditor, 16) &&
+           is_u64(m.allowed, 17) &&
+           is_u64(m.total_bytes, 18) &&
+           is_u64(m.used_bytes, 19) &&
+           is_u64(m.free_bytes, 20);
 }
 
 static bool get_partition_list(struct tl_view *v) {
@@ -218,6 +281,51 @@ static bool get_partition_list(struct tl_view *v) {
            is_u64s(m.slots, 0) &&
            is_texts(m.labels, 1) &&
            is_texts(m.serials, 2);
+}
+
+static bool get_hsm_self_test(struct tl_view *v) {
+    struct tl_hsm_self_test_reply m;
+    return tl_get_hsm_self_test(v, &m) &&
+           is_texts(m.names, 0) &&
+           is_texts(m.faults, 1);
+}
+
+static bool get_hsm_policies(struct tl_view *v) {
+    struct tl_hsm_policies_reply m;
+    return tl_get_hsm_policies(v, &m) &&
+           is_u64s(m.ids, 0) &&
+           is_u64s(m.values, 1) &&
+           is_u64s(m.capabilities, 2) &&
+           is_texts(m.names, 3) &&
+           is_texts(m.destructive, 4) &&
+           is_u64s(m.effects, 5);
+}
+
+static bool get_set_hsm_policies(struct tl_view *v) {
+    struct tl_set_hsm_policies_reply m;
+    return tl_get_set_hsm_policies(v, &m) &&
+           is_bool(m.erased, 0);
+}
+
+static bool get_statistics(struct tl_view *v) {
+    struct tl_statistics_reply m;
+    return tl_get_statistics(v, &m) &&
+           is_u64(m.uptime_seconds, 0) &&
+           is_u64(m.applications, 1) &&
+           is_u64(m.connections, 2) &&
+           is_u64s(m.use_functions, 3) &&
+           is_u64s(m.use_mechanisms, 4) &&
+           is_u64s(m.use_codes, 5) &&
+           is_u64s(m.use_counts, 6) &&
+           is_u64s(m.calls, 7) &&
+           is_u64s(m.call_codes, 8) &&
+           is_u64s(m.call_counts, 9) &&
+           is_u64s(m.slots, 10) &&
+           is_texts(m.labels, 11) &&
+           is_u64s(m.sessions, 12) &&
+           is_u64s(m.objects, 13) &&
+           is_u64s(m.used_bytes, 14) &&
+           is_u64s(m.total_bytes, 15);
 }
 
 static bool get_audit_read(struct tl_view *v) {
@@ -245,6 +353,21 @@ static bool get_audit_checkpoint(struct tl_view *v) {
            is_text(m.checkpoint, 0);
 }
 
+static bool get_partition_create(struct tl_view *v) {
+    struct tl_partition_create_reply m;
+    return tl_get_partition_create(v, &m) &&
+           is_u64(m.slot, 0) &&
+           is_text(m.serial, 1);
+}
+
+static bool get_client_list(struct tl_view *v) {
+    struct tl_client_list_reply m;
+    return tl_get_client_list(v, &m) &&
+           is_u64s(m.slots, 0) &&
+           is_u64s(m.uids, 1) &&
+           is_u64s(m.everybody, 2);
+}
+
 static const struct get_sample get_samples[] = {
     {"Hello", get_hello},
     {"SlotList", get_slot_list},
@@ -261,6 +384,7 @@ static const struct get_sample get_samples[] = {
     {"ObjectSize", get_object_size},
     {"GetAttributes", get_get_attributes},
     {"Find", get_find},
+    {"Contents", get_contents},
     {"OperationInit", get_operation_init},
     {"Operate", get_operate},
     {"OperateFused", get_operate_fused},
@@ -270,9 +394,19 @@ static const struct get_sample get_samples[] = {
     {"GenerateKey", get_generate_key},
     {"GenerateKeyPair", get_generate_key_pair},
     {"GenerateRandom", get_generate_random},
+    {"RoleState", get_role_state},
+    {"PartitionInfo", get_partition_info},
+    {"PartitionPolicies", get_partition_policies},
+    {"SetPartitionPolicies", get_set_partition_policies},
     {"HSMInfo", get_hsm_info},
     {"PartitionList", get_partition_list},
+    {"HSMSelfTest", get_hsm_self_test},
+    {"HSMPolicies", get_hsm_policies},
+    {"SetHSMPolicies", get_set_hsm_policies},
+    {"Statistics", get_statistics},
     {"AuditRead", get_audit_read},
     {"AuditVerify", get_audit_verify},
     {"AuditCheckpoint", get_audit_checkpoint},
+    {"PartitionCreate", get_partition_create},
+    {"ClientList", get_client_list},
 };

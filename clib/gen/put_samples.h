@@ -150,6 +150,14 @@ static void put_find(struct tl_buffer *b) {
     tl_put_find(b, &m);
 }
 
+static void put_contents(struct tl_buffer *b) {
+    struct tl_contents_request m = {
+        .after = sample_u64(0),
+        .limit = sample_u32(1),
+    };
+    tl_put_contents(b, &m);
+}
+
 static void put_operation_init(struct tl_buffer *b) {
     struct tl_operation_init_request m = {
         .function = sample_u8(0),
@@ -246,12 +254,128 @@ static void put_seed_random(struct tl_buffer *b) {
     tl_put_seed_random(b, &m);
 }
 
+static void put_partition_init(struct tl_buffer *b) {
+    struct tl_partition_init_request m = {
+        .slot = sample_u64(0),
+        .label = sample_text(1),
+        .pin = sample_secret(2),
+        .domain = sample_secret(3),
+    };
+    tl_put_partition_init(b, &m);
+}
+
+static void put_init_role(struct tl_buffer *b) {
+    struct tl_init_role_request m = {
+        .user = sample_u64(0),
+        .pin = sample_secret(1),
+    };
+    tl_put_init_role(b, &m);
+}
+
+static void put_reset_role(struct tl_buffer *b) {
+    struct tl_reset_role_request m = {
+        .user = sample_u64(0),
+        .pin = sample_secret(1),
+    };
+    tl_put_reset_role(b, &m);
+}
+
+static void put_role_state(struct tl_buffer *b) {
+    struct tl_role_state_request m = {
+        .slot = sample_u64(0),
+        .user = sample_u64(1),
+    };
+    tl_put_role_state(b, &m);
+}
+
+static void put_partition_info(struct tl_buffer *b) {
+    struct tl_partition_info_request m = {
+        .slot = sample_u64(0),
+    };
+    tl_put_partition_info(b, &m);
+}
+
+static void put_partition_policies(struct tl_buffer *b) {
+    struct tl_partition_policies_request m = {
+        .slot = sample_u64(0),
+    };
+    tl_put_partition_policies(b, &m);
+}
+
+static void put_set_partition_policies(struct tl_buffer *b) {
+    struct tl_set_partition_policies_request m = {
+        .ids = sample_u64s(0),
+        .values = sample_u64s(1),
+        .destructive = sample_bool(2),
+    };
+    tl_put_set_partition_policies(b, &m);
+}
+
+static void put_hsm_init(struct tl_buffer *b) {
+    struct tl_hsm_init_request m = {
+        .label = sample_text(0),
+        .pin = sample_secret(1),
+    };
+    tl_put_hsm_init(b, &m);
+}
+
+static void put_set_hsm_policies(struct tl_buffer *b) {
+    struct tl_set_hsm_policies_request m = {
+        .ids = sample_u64s(0),
+        .values = sample_u64s(1),
+        .destructive = sample_bool(2),
+    };
+    tl_put_set_hsm_policies(b, &m);
+}
+
 static void put_audit_read(struct tl_buffer *b) {
     struct tl_audit_read_request m = {
         .from = sample_u64(0),
         .limit = sample_u32(1),
     };
     tl_put_audit_read(b, &m);
+}
+
+static void put_partition_create(struct tl_buffer *b) {
+    struct tl_partition_create_request m = {
+        .label = sample_text(0),
+        .size = sample_u64(1),
+        .version = sample_u8(2),
+    };
+    tl_put_partition_create(b, &m);
+}
+
+static void put_partition_delete(struct tl_buffer *b) {
+    struct tl_partition_delete_request m = {
+        .slot = sample_u64(0),
+    };
+    tl_put_partition_delete(b, &m);
+}
+
+static void put_partition_resize(struct tl_buffer *b) {
+    struct tl_partition_resize_request m = {
+        .slot = sample_u64(0),
+        .size = sample_u64(1),
+    };
+    tl_put_partition_resize(b, &m);
+}
+
+static void put_client_assign(struct tl_buffer *b) {
+    struct tl_client_assign_request m = {
+        .slot = sample_u64(0),
+        .uid = sample_u32(1),
+        .everybody = sample_bool(2),
+    };
+    tl_put_client_assign(b, &m);
+}
+
+static void put_client_revoke(struct tl_buffer *b) {
+    struct tl_client_revoke_request m = {
+        .slot = sample_u64(0),
+        .uid = sample_u32(1),
+        .everybody = sample_bool(2),
+    };
+    tl_put_client_revoke(b, &m);
 }
 
 static const struct put_sample put_samples[] = {
@@ -273,6 +397,7 @@ static const struct put_sample put_samples[] = {
     {"GetAttributes", put_get_attributes},
     {"SetAttributes", put_set_attributes},
     {"Find", put_find},
+    {"Contents", put_contents},
     {"OperationInit", put_operation_init},
     {"Operate", put_operate},
     {"OperateFused", put_operate_fused},
@@ -284,5 +409,19 @@ static const struct put_sample put_samples[] = {
     {"GenerateKeyPair", put_generate_key_pair},
     {"GenerateRandom", put_generate_random},
     {"SeedRandom", put_seed_random},
+    {"PartitionInit", put_partition_init},
+    {"InitRole", put_init_role},
+    {"ResetRole", put_reset_role},
+    {"RoleState", put_role_state},
+    {"PartitionInfo", put_partition_info},
+    {"PartitionPolicies", put_partition_policies},
+    {"SetPartitionPolicies", put_set_partition_policies},
+    {"HSMInit", put_hsm_init},
+    {"SetHSMPolicies", put_set_hsm_policies},
     {"AuditRead", put_audit_read},
+    {"PartitionCreate", put_partition_create},
+    {"PartitionDelete", put_partition_delete},
+    {"PartitionResize", put_partition_resize},
+    {"ClientAssign", put_client_assign},
+    {"ClientRevoke", put_client_revoke},
 };

@@ -209,6 +209,22 @@ bool tl_get_find(struct tl_view *v, struct tl_find_reply *m) {
     return tl_view_end(v);
 }
 
+void tl_put_contents(struct tl_buffer *b, const struct tl_contents_request *m) {
+    tl_put_u64(b, m->after);
+    tl_put_u32(b, m->limit);
+}
+
+bool tl_get_contents(struct tl_view *v, struct tl_contents_reply *m) {
+    m->objects = tl_get_u64s(v);
+    m->classes = tl_get_u64s(v);
+    m->key_types = tl_get_u64s(v);
+    m->sizes = tl_get_u64s(v);
+    m->labels = tl_get_texts(v);
+    m->ids = tl_get_texts(v);
+    m->more = tl_get_bool(v);
+    return tl_view_end(v);
+}
+
 void tl_put_operation_init(struct tl_buffer *b, const struct tl_operation_init_request *m) {
     tl_put_u8(b, m->function);
     tl_put_mechanism(b, &m->mechanism);
@@ -326,6 +342,82 @@ void tl_put_seed_random(struct tl_buffer *b, const struct tl_seed_random_request
     tl_put_bytes(b, m->seed);
 }
 
+void tl_put_partition_init(struct tl_buffer *b, const struct tl_partition_init_request *m) {
+    tl_put_u64(b, m->slot);
+    tl_put_bytes(b, m->label);
+    tl_put_bytes(b, m->pin);
+    tl_put_bytes(b, m->domain);
+}
+
+void tl_put_init_role(struct tl_buffer *b, const struct tl_init_role_request *m) {
+    tl_put_u64(b, m->user);
+    tl_put_bytes(b, m->pin);
+}
+
+void tl_put_reset_role(struct tl_buffer *b, const struct tl_reset_role_request *m) {
+    tl_put_u64(b, m->user);
+    tl_put_bytes(b, m->pin);
+}
+
+void tl_put_role_state(struct tl_buffer *b, const struct tl_role_state_request *m) {
+    tl_put_u64(b, m->slot);
+    tl_put_u64(b, m->user);
+}
+
+bool tl_get_role_state(struct tl_view *v, struct tl_role_state_reply *m) {
+    m->flags = tl_get_u8(v);
+    m->attempts_left = tl_get_u8(v);
+    m->primary = tl_get_u8(v);
+    m->secondary = tl_get_u8(v);
+    return tl_view_end(v);
+}
+
+void tl_put_partition_info(struct tl_buffer *b, const struct tl_partition_info_request *m) {
+    tl_put_u64(b, m->slot);
+}
+
+bool tl_get_partition_info(struct tl_view *v, struct tl_partition_info_reply *m) {
+    m->label = tl_get_bytes(v);
+    m->serial = tl_get_bytes(v);
+    m->state = tl_get_bytes(v);
+    m->version = tl_get_u8(v);
+    m->total_bytes = tl_get_u64(v);
+    m->used_bytes = tl_get_u64(v);
+    m->free_bytes = tl_get_u64(v);
+    m->overhead_bytes = tl_get_u64(v);
+    m->objects = tl_get_u64(v);
+    m->sessions = tl_get_u64(v);
+    m->users = tl_get_u64s(v);
+    m->role_flags = tl_get_u64s(v);
+    m->attempts_left = tl_get_u64s(v);
+    return tl_view_end(v);
+}
+
+void tl_put_partition_policies(struct tl_buffer *b, const struct tl_partition_policies_request *m) {
+    tl_put_u64(b, m->slot);
+}
+
+bool tl_get_partition_policies(struct tl_view *v, struct tl_partition_policies_reply *m) {
+    m->ids = tl_get_u64s(v);
+    m->values = tl_get_u64s(v);
+    m->capabilities = tl_get_u64s(v);
+    m->names = tl_get_texts(v);
+    m->destructive = tl_get_texts(v);
+    m->effects = tl_get_u64s(v);
+    return tl_view_end(v);
+}
+
+void tl_put_set_partition_policies(struct tl_buffer *b, const struct tl_set_partition_policies_request *m) {
+    tl_put_u64s(b, m->ids);
+    tl_put_u64s(b, m->values);
+    tl_put_bool(b, m->destructive);
+}
+
+bool tl_get_set_partition_policies(struct tl_view *v, struct tl_set_partition_policies_reply *m) {
+    m->erased = tl_get_bool(v);
+    return tl_view_end(v);
+}
+
 bool tl_get_hsm_info(struct tl_view *v, struct tl_hsm_info_reply *m) {
     m->label = tl_get_bytes(v);
     m->serial = tl_get_bytes(v);
@@ -341,6 +433,13 @@ bool tl_get_hsm_info(struct tl_view *v, struct tl_hsm_info_reply *m) {
     m->approved = tl_get_bytes(v);
     m->rollback = tl_get_bytes(v);
     m->memory = tl_get_bytes(v);
+    m->officer = tl_get_bytes(v);
+    m->officer_left = tl_get_u64(v);
+    m->auditor = tl_get_bytes(v);
+    m->allowed = tl_get_u64(v);
+    m->total_bytes = tl_get_u64(v);
+    m->used_bytes = tl_get_u64(v);
+    m->free_bytes = tl_get_u64(v);
     return tl_view_end(v);
 }
 
@@ -348,6 +447,58 @@ bool tl_get_partition_list(struct tl_view *v, struct tl_partition_list_reply *m)
     m->slots = tl_get_u64s(v);
     m->labels = tl_get_texts(v);
     m->serials = tl_get_texts(v);
+    return tl_view_end(v);
+}
+
+void tl_put_hsm_init(struct tl_buffer *b, const struct tl_hsm_init_request *m) {
+    tl_put_bytes(b, m->label);
+    tl_put_bytes(b, m->pin);
+}
+
+bool tl_get_hsm_self_test(struct tl_view *v, struct tl_hsm_self_test_reply *m) {
+    m->names = tl_get_texts(v);
+    m->faults = tl_get_texts(v);
+    return tl_view_end(v);
+}
+
+bool tl_get_hsm_policies(struct tl_view *v, struct tl_hsm_policies_reply *m) {
+    m->ids = tl_get_u64s(v);
+    m->values = tl_get_u64s(v);
+    m->capabilities = tl_get_u64s(v);
+    m->names = tl_get_texts(v);
+    m->destructive = tl_get_texts(v);
+    m->effects = tl_get_u64s(v);
+    return tl_view_end(v);
+}
+
+void tl_put_set_hsm_policies(struct tl_buffer *b, const struct tl_set_hsm_policies_request *m) {
+    tl_put_u64s(b, m->ids);
+    tl_put_u64s(b, m->values);
+    tl_put_bool(b, m->destructive);
+}
+
+bool tl_get_set_hsm_policies(struct tl_view *v, struct tl_set_hsm_policies_reply *m) {
+    m->erased = tl_get_bool(v);
+    return tl_view_end(v);
+}
+
+bool tl_get_statistics(struct tl_view *v, struct tl_statistics_reply *m) {
+    m->uptime_seconds = tl_get_u64(v);
+    m->applications = tl_get_u64(v);
+    m->connections = tl_get_u64(v);
+    m->use_functions = tl_get_u64s(v);
+    m->use_mechanisms = tl_get_u64s(v);
+    m->use_codes = tl_get_u64s(v);
+    m->use_counts = tl_get_u64s(v);
+    m->calls = tl_get_u64s(v);
+    m->call_codes = tl_get_u64s(v);
+    m->call_counts = tl_get_u64s(v);
+    m->slots = tl_get_u64s(v);
+    m->labels = tl_get_texts(v);
+    m->sessions = tl_get_u64s(v);
+    m->objects = tl_get_u64s(v);
+    m->used_bytes = tl_get_u64s(v);
+    m->total_bytes = tl_get_u64s(v);
     return tl_view_end(v);
 }
 
@@ -375,6 +526,46 @@ bool tl_get_audit_verify(struct tl_view *v, struct tl_audit_verify_reply *m) {
 
 bool tl_get_audit_checkpoint(struct tl_view *v, struct tl_audit_checkpoint_reply *m) {
     m->checkpoint = tl_get_bytes(v);
+    return tl_view_end(v);
+}
+
+void tl_put_partition_create(struct tl_buffer *b, const struct tl_partition_create_request *m) {
+    tl_put_bytes(b, m->label);
+    tl_put_u64(b, m->size);
+    tl_put_u8(b, m->version);
+}
+
+bool tl_get_partition_create(struct tl_view *v, struct tl_partition_create_reply *m) {
+    m->slot = tl_get_u64(v);
+    m->serial = tl_get_bytes(v);
+    return tl_view_end(v);
+}
+
+void tl_put_partition_delete(struct tl_buffer *b, const struct tl_partition_delete_request *m) {
+    tl_put_u64(b, m->slot);
+}
+
+void tl_put_partition_resize(struct tl_buffer *b, const struct tl_partition_resize_request *m) {
+    tl_put_u64(b, m->slot);
+    tl_put_u64(b, m->size);
+}
+
+void tl_put_client_assign(struct tl_buffer *b, const struct tl_client_assign_request *m) {
+    tl_put_u64(b, m->slot);
+    tl_put_u32(b, m->uid);
+    tl_put_bool(b, m->everybody);
+}
+
+void tl_put_client_revoke(struct tl_buffer *b, const struct tl_client_revoke_request *m) {
+    tl_put_u64(b, m->slot);
+    tl_put_u32(b, m->uid);
+    tl_put_bool(b, m->everybody);
+}
+
+bool tl_get_client_list(struct tl_view *v, struct tl_client_list_reply *m) {
+    m->slots = tl_get_u64s(v);
+    m->uids = tl_get_u64s(v);
+    m->everybody = tl_get_u64s(v);
     return tl_view_end(v);
 }
 

@@ -31,6 +31,7 @@ enum {
     TL_CALL_GET_ATTRIBUTES = 24,
     TL_CALL_SET_ATTRIBUTES = 25,
     TL_CALL_FIND = 26,
+    TL_CALL_CONTENTS = 27,
     TL_CALL_OPERATION_INIT = 30,
     TL_CALL_OPERATE = 31,
     TL_CALL_OPERATE_FUSED = 32,
@@ -42,12 +43,32 @@ enum {
     TL_CALL_GENERATE_KEY_PAIR = 41,
     TL_CALL_GENERATE_RANDOM = 50,
     TL_CALL_SEED_RANDOM = 51,
+    TL_CALL_PARTITION_INIT = 60,
+    TL_CALL_INIT_ROLE = 61,
+    TL_CALL_RESET_ROLE = 62,
+    TL_CALL_ROLE_STATE = 63,
+    TL_CALL_PARTITION_INFO = 64,
+    TL_CALL_PARTITION_POLICIES = 65,
+    TL_CALL_SET_PARTITION_POLICIES = 66,
     TL_CALL_HSM_INFO = 100,
     TL_CALL_PARTITION_LIST = 101,
     TL_CALL_STOP = 102,
+    TL_CALL_HSM_INIT = 103,
+    TL_CALL_HSM_ZEROIZE = 104,
+    TL_CALL_HSM_FACTORY_RESET = 105,
+    TL_CALL_HSM_SELF_TEST = 106,
+    TL_CALL_HSM_POLICIES = 107,
+    TL_CALL_SET_HSM_POLICIES = 108,
+    TL_CALL_STATISTICS = 109,
     TL_CALL_AUDIT_READ = 110,
     TL_CALL_AUDIT_VERIFY = 111,
     TL_CALL_AUDIT_CHECKPOINT = 112,
+    TL_CALL_PARTITION_CREATE = 120,
+    TL_CALL_PARTITION_DELETE = 121,
+    TL_CALL_PARTITION_RESIZE = 122,
+    TL_CALL_CLIENT_ASSIGN = 123,
+    TL_CALL_CLIENT_REVOKE = 124,
+    TL_CALL_CLIENT_LIST = 125,
 };
 
 struct tl_hello_request {
@@ -292,6 +313,24 @@ struct tl_find_reply {
 void tl_put_find(struct tl_buffer *b, const struct tl_find_request *m);
 bool tl_get_find(struct tl_view *v, struct tl_find_reply *m);
 
+struct tl_contents_request {
+    uint64_t after;
+    uint32_t limit;
+};
+
+struct tl_contents_reply {
+    struct tl_u64s objects;
+    struct tl_u64s classes;
+    struct tl_u64s key_types;
+    struct tl_u64s sizes;
+    struct tl_texts labels;
+    struct tl_texts ids;
+    bool more;
+};
+
+void tl_put_contents(struct tl_buffer *b, const struct tl_contents_request *m);
+bool tl_get_contents(struct tl_view *v, struct tl_contents_reply *m);
+
 struct tl_operation_init_request {
     uint8_t function;
     struct tl_mechanism mechanism;
@@ -431,6 +470,96 @@ struct tl_seed_random_request {
 
 void tl_put_seed_random(struct tl_buffer *b, const struct tl_seed_random_request *m);
 
+struct tl_partition_init_request {
+    uint64_t slot;
+    struct tl_bytes label;
+    struct tl_bytes pin;
+    struct tl_bytes domain;
+};
+
+void tl_put_partition_init(struct tl_buffer *b, const struct tl_partition_init_request *m);
+
+struct tl_init_role_request {
+    uint64_t user;
+    struct tl_bytes pin;
+};
+
+void tl_put_init_role(struct tl_buffer *b, const struct tl_init_role_request *m);
+
+struct tl_reset_role_request {
+    uint64_t user;
+    struct tl_bytes pin;
+};
+
+void tl_put_reset_role(struct tl_buffer *b, const struct tl_reset_role_request *m);
+
+struct tl_role_state_request {
+    uint64_t slot;
+    uint64_t user;
+};
+
+struct tl_role_state_reply {
+    uint8_t flags;
+    uint8_t attempts_left;
+    uint8_t primary;
+    uint8_t secondary;
+};
+
+void tl_put_role_state(struct tl_buffer *b, const struct tl_role_state_request *m);
+bool tl_get_role_state(struct tl_view *v, struct tl_role_state_reply *m);
+
+struct tl_partition_info_request {
+    uint64_t slot;
+};
+
+struct tl_partition_info_reply {
+    struct tl_bytes label;
+    struct tl_bytes serial;
+    struct tl_bytes state;
+    uint8_t version;
+    uint64_t total_bytes;
+    uint64_t used_bytes;
+    uint64_t free_bytes;
+    uint64_t overhead_bytes;
+    uint64_t objects;
+    uint64_t sessions;
+    struct tl_u64s users;
+    struct tl_u64s role_flags;
+    struct tl_u64s attempts_left;
+};
+
+void tl_put_partition_info(struct tl_buffer *b, const struct tl_partition_info_request *m);
+bool tl_get_partition_info(struct tl_view *v, struct tl_partition_info_reply *m);
+
+struct tl_partition_policies_request {
+    uint64_t slot;
+};
+
+struct tl_partition_policies_reply {
+    struct tl_u64s ids;
+    struct tl_u64s values;
+    struct tl_u64s capabilities;
+    struct tl_texts names;
+    struct tl_texts destructive;
+    struct tl_u64s effects;
+};
+
+void tl_put_partition_policies(struct tl_buffer *b, const struct tl_partition_policies_request *m);
+bool tl_get_partition_policies(struct tl_view *v, struct tl_partition_policies_reply *m);
+
+struct tl_set_partition_policies_request {
+    struct tl_ulongs ids;
+    struct tl_ulongs values;
+    bool destructive;
+};
+
+struct tl_set_partition_policies_reply {
+    bool erased;
+};
+
+void tl_put_set_partition_policies(struct tl_buffer *b, const struct tl_set_partition_policies_request *m);
+bool tl_get_set_partition_policies(struct tl_view *v, struct tl_set_partition_policies_reply *m);
+
 struct tl_hsm_info_reply {
     struct tl_bytes label;
     struct tl_bytes serial;
@@ -446,6 +575,13 @@ struct tl_hsm_info_reply {
     struct tl_bytes approved;
     struct tl_bytes rollback;
     struct tl_bytes memory;
+    struct tl_bytes officer;
+    uint64_t officer_left;
+    struct tl_bytes auditor;
+    uint64_t allowed;
+    uint64_t total_bytes;
+    uint64_t used_bytes;
+    uint64_t free_bytes;
 };
 
 bool tl_get_hsm_info(struct tl_view *v, struct tl_hsm_info_reply *m);
@@ -457,6 +593,65 @@ struct tl_partition_list_reply {
 };
 
 bool tl_get_partition_list(struct tl_view *v, struct tl_partition_list_reply *m);
+
+struct tl_hsm_init_request {
+    struct tl_bytes label;
+    struct tl_bytes pin;
+};
+
+void tl_put_hsm_init(struct tl_buffer *b, const struct tl_hsm_init_request *m);
+
+struct tl_hsm_self_test_reply {
+    struct tl_texts names;
+    struct tl_texts faults;
+};
+
+bool tl_get_hsm_self_test(struct tl_view *v, struct tl_hsm_self_test_reply *m);
+
+struct tl_hsm_policies_reply {
+    struct tl_u64s ids;
+    struct tl_u64s values;
+    struct tl_u64s capabilities;
+    struct tl_texts names;
+    struct tl_texts destructive;
+    struct tl_u64s effects;
+};
+
+bool tl_get_hsm_policies(struct tl_view *v, struct tl_hsm_policies_reply *m);
+
+struct tl_set_hsm_policies_request {
+    struct tl_ulongs ids;
+    struct tl_ulongs values;
+    bool destructive;
+};
+
+struct tl_set_hsm_policies_reply {
+    bool erased;
+};
+
+void tl_put_set_hsm_policies(struct tl_buffer *b, const struct tl_set_hsm_policies_request *m);
+bool tl_get_set_hsm_policies(struct tl_view *v, struct tl_set_hsm_policies_reply *m);
+
+struct tl_statistics_reply {
+    uint64_t uptime_seconds;
+    uint64_t applications;
+    uint64_t connections;
+    struct tl_u64s use_functions;
+    struct tl_u64s use_mechanisms;
+    struct tl_u64s use_codes;
+    struct tl_u64s use_counts;
+    struct tl_u64s calls;
+    struct tl_u64s call_codes;
+    struct tl_u64s call_counts;
+    struct tl_u64s slots;
+    struct tl_texts labels;
+    struct tl_u64s sessions;
+    struct tl_u64s objects;
+    struct tl_u64s used_bytes;
+    struct tl_u64s total_bytes;
+};
+
+bool tl_get_statistics(struct tl_view *v, struct tl_statistics_reply *m);
 
 struct tl_audit_read_request {
     uint64_t from;
@@ -488,5 +683,56 @@ struct tl_audit_checkpoint_reply {
 };
 
 bool tl_get_audit_checkpoint(struct tl_view *v, struct tl_audit_checkpoint_reply *m);
+
+struct tl_partition_create_request {
+    struct tl_bytes label;
+    uint64_t size;
+    uint8_t version;
+};
+
+struct tl_partition_create_reply {
+    uint64_t slot;
+    struct tl_bytes serial;
+};
+
+void tl_put_partition_create(struct tl_buffer *b, const struct tl_partition_create_request *m);
+bool tl_get_partition_create(struct tl_view *v, struct tl_partition_create_reply *m);
+
+struct tl_partition_delete_request {
+    uint64_t slot;
+};
+
+void tl_put_partition_delete(struct tl_buffer *b, const struct tl_partition_delete_request *m);
+
+struct tl_partition_resize_request {
+    uint64_t slot;
+    uint64_t size;
+};
+
+void tl_put_partition_resize(struct tl_buffer *b, const struct tl_partition_resize_request *m);
+
+struct tl_client_assign_request {
+    uint64_t slot;
+    uint32_t uid;
+    bool everybody;
+};
+
+void tl_put_client_assign(struct tl_buffer *b, const struct tl_client_assign_request *m);
+
+struct tl_client_revoke_request {
+    uint64_t slot;
+    uint32_t uid;
+    bool everybody;
+};
+
+void tl_put_client_revoke(struct tl_buffer *b, const struct tl_client_revoke_request *m);
+
+struct tl_client_list_reply {
+    struct tl_u64s slots;
+    struct tl_u64s uids;
+    struct tl_u64s everybody;
+};
+
+bool tl_get_client_list(struct tl_view *v, struct tl_client_list_reply *m);
 
 #endif
