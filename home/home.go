@@ -7,6 +7,7 @@
 //	witness              how far the store had come, to notice an old copy of it
 //	development          marks an HSM that libtidelock.so may start by itself
 //	run/tidelock.sock    where the running server listens
+//	run/admin.sock       where it listens to administrators
 //	run/start.lock       elects one of many that want to start the server
 //	log/server.log       what an automatically started server has to say
 //
@@ -37,6 +38,7 @@ func (h Home) Witness() string     { return filepath.Join(h.Dir, "witness") }
 func (h Home) Development() string { return filepath.Join(h.Dir, "development") }
 func (h Home) Run() string         { return filepath.Join(h.Dir, "run") }
 func (h Home) Socket() string      { return filepath.Join(h.Run(), "tidelock.sock") }
+func (h Home) AdminSocket() string { return filepath.Join(h.Run(), "admin.sock") }
 func (h Home) StartLock() string   { return filepath.Join(h.Run(), "start.lock") }
 func (h Home) LogDir() string      { return filepath.Join(h.Dir, "log") }
 func (h Home) Log() string         { return filepath.Join(h.LogDir(), "server.log") }

@@ -18,6 +18,10 @@ type Caller struct {
 	PID int32
 	// Owner says that the peer runs as the server's own user or as root.
 	Owner bool
+	// Administrator says that the link came by the administrators' socket.
+	Administrator bool
+	// Connection is the link's number, for the log.
+	Connection uint64
 }
 
 // LinkKind is how a caller reached the HSM.

@@ -156,6 +156,7 @@ func (l *Link) log(header wire.Header, code cryptoki.RV, err error) {
 		slog.String("call", header.Call.String()),
 		slog.Uint64("request", header.Request),
 		slog.Uint64("application", header.Application),
+		slog.Uint64("connection", l.caller.Connection),
 		slog.Uint64("session", uint64(header.Session)),
 		slog.String("code", code.String()),
 		slog.String("cause", err.Error()))
