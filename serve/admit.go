@@ -12,7 +12,7 @@ import (
 )
 
 // admit asks the kernel who is at the other end, and whether he may come in.
-func (s *Server) admit(socket *net.UnixConn) (hsm.Caller, error) {
+func (s *Server) admit(socket *net.UnixConn, administrator bool) (hsm.Caller, error) {
 	raw, err := socket.SyscallConn()
 	if err != nil {
 		return hsm.Caller{}, err
@@ -29,10 +29,16 @@ func (s *Server) admit(socket *net.UnixConn) (hsm.Caller, error) {
 	}
 	caller := hsm.Caller{
 		Link: hsm.LinkLocal, UID: cred.Uid, PID: cred.Pid,
-		Owner: cred.Uid == 0 || cred.Uid == uint32(os.Geteuid()),
+		Owner:         cred.Uid == 0 || cred.Uid == uint32(os.Geteuid()),
+		Administrator: administrator, Connection: s.last.Add(1),
 	}
-	if !caller.Owner && len(s.config.AllowedUIDs) > 0 && !slices.Contains(s.config.AllowedUIDs, cred.Uid) {
-		return hsm.Caller{}, fmt.Errorf("uid %d is not among the allowed ones", cred.Uid)
+	settings := s.settings.Load()
+	allowed, key := settings.AllowedUIDs, "socket.allowed_uids"
+	if administrator {
+		allowed, key = settings.AdministratorUIDs, "admin.allowed_uids"
+	}
+	if !caller.Owner && len(allowed) > 0 && !slices.Contains(allowed, cred.Uid) {
+		return hsm.Caller{}, fmt.Errorf("uid %d is not among the allowed ones (%s)", cred.Uid, key)
 	}
 	return caller, nil
 }

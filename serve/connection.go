@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
-	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -39,6 +39,7 @@ type connection struct {
 	link   *hsm.Link
 	reader *wire.Reader
 	timing timing
+	log    *slog.Logger
 
 	// serial counts requests, odd while one executes; tick compares it with
 	// what it saw a tick ago.
@@ -55,8 +56,8 @@ type connection struct {
 	request wire.Header  // guarded by mu; the request that executes
 }
 
-func newConnection(socket *net.UnixConn, link *hsm.Link, t timing) *connection {
-	c := &connection{socket: socket, link: link, timing: t, writer: wire.NewWriter(socket)}
+func newConnection(socket *net.UnixConn, link *hsm.Link, t timing, log *slog.Logger) *connection {
+	c := &connection{socket: socket, link: link, timing: t, log: log, writer: wire.NewWriter(socket)}
 	c.reader = wire.NewReader(c, wire.KindRequest)
 	c.awaited.Store(true)
 	// The first reply may get stuck before the first tick.
@@ -127,7 +128,8 @@ func (c *connection) serve(header wire.Header, body []byte) error {
 func (c *connection) execute(header wire.Header, body []byte) (reply wire.Header, m wire.Message) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			fmt.Fprintf(os.Stderr, "tidelock: internal error in %v: %v\n%s", header.Call, fault, debug.Stack())
+			c.log.Error("internal error", "call", header.Call, "request", header.Request,
+				"application", header.Application, "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
 			reply = wire.Header{
 				Kind: wire.KindReply, Call: header.Call, Request: header.Request,
 				Application: header.Application, Session: header.Session, Code: cryptoki.CKR_GENERAL_ERROR,

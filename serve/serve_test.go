@@ -50,7 +50,9 @@ type running struct {
 	t      testing.TB
 	hsm    *hsm.HSM
 	store  *interposed
-	path   string
+	path   string // the applications' socket
+	admin  string // the administrators'
+	server *Server
 	log    *logBuffer
 	stop   context.CancelFunc
 	result chan error
@@ -101,11 +103,17 @@ func start(t testing.TB, change func(*Config, *timing)) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.admin = filepath.Join(filepath.Dir(r.path), "admin")
+	administration, err := Listen(r.admin, 0o666)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := New(config)
+	r.server = s
 	s.timing = times
 	ctx, cancel := context.WithCancel(t.Context())
 	r.stop = cancel
-	go func() { r.result <- s.Serve(ctx, listener) }()
+	go func() { r.result <- s.Serve(ctx, listener, administration) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := r.wait(); err != nil && !errors.Is(err, keystore.ErrFailed) {
@@ -408,31 +416,20 @@ func TestPanicCostsOneCall(t *testing.T) {
 	c := r.dial()
 	fault := func() { panic("a planted fault") }
 	r.store.onView.Store(&fault)
-	quiet(t, func() {
-		err := c.Do(wire.CallTokenInfo, 0, &wire.TokenInfoRequest{}, &wire.TokenInfoReply{})
-		if cryptoki.Code(err) != cryptoki.CKR_GENERAL_ERROR {
-			t.Errorf("the call: %v", err)
+	err := c.Do(wire.CallTokenInfo, 0, &wire.TokenInfoRequest{}, &wire.TokenInfoReply{})
+	if cryptoki.Code(err) != cryptoki.CKR_GENERAL_ERROR {
+		t.Errorf("the call: %v", err)
+	}
+	for _, part := range []string{"internal error", "call=TokenInfo", "request=", "application=", "connection=1", "a planted fault"} {
+		if !strings.Contains(r.log.String(), part) {
+			t.Errorf("the log does not say %q: %s", part, r.log)
 		}
-	})
+	}
 	r.store.onView.Store(nil)
 	if err := c.Do(wire.CallTokenInfo, 0, &wire.TokenInfoRequest{}, &wire.TokenInfoReply{}); err != nil {
 		t.Errorf("the same connection afterwards: %v", err)
 	}
 	r.serves()
-}
-
-// quiet runs fn with standard error at nobody.
-func quiet(t *testing.T, fn func()) {
-	t.Helper()
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer null.Close()
-	old := os.Stderr
-	os.Stderr = null
-	defer func() { os.Stderr = old }()
-	fn()
 }
 
 func TestIdleExit(t *testing.T) {
@@ -556,7 +553,7 @@ func TestFailedStoreEndsTheServer(t *testing.T) {
 }
 
 func TestTooManyConnections(t *testing.T) {
-	r := start(t, func(c *Config, _ *timing) { c.MaxConnections = 2 })
+	r := start(t, func(c *Config, _ *timing) { c.Settings.MaxConnections = 2 })
 	first := r.raw()
 	hello(t, first)
 	hello(t, r.raw())
@@ -624,7 +621,7 @@ func TestUsers(t *testing.T) {
 		{"one who is not", []uint32{allowed}, other, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := start(t, func(config *Config, _ *timing) { config.AllowedUIDs = c.rules })
+			r := start(t, func(config *Config, _ *timing) { config.Settings.AllowedUIDs = c.rules })
 			// The way to the socket is open to everybody; the rules are the server's.
 			for dir := filepath.Dir(r.path); dir != os.TempDir() && len(dir) > 1; dir = filepath.Dir(dir) {
 				if err := os.Chmod(dir, 0o755); err != nil {

@@ -103,8 +103,13 @@ func runServer(ctx context.Context, h home.Home, o options) error {
 		return err
 	}
 	defer os.Remove(h.Socket())
+	administration, err := serve.Listen(h.AdminSocket(), 0o600)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(h.AdminSocket())
 	server := serve.New(serve.Config{
-		HSM: opened.HSM, AllowedUIDs: config.Socket.AllowedUIDs, IdleExit: o.idleExit, Log: log,
+		HSM: opened.HSM, Settings: serve.Settings{AllowedUIDs: config.Socket.AllowedUIDs}, IdleExit: o.idleExit, Log: log,
 	})
 	log.Info("serving", "home", h.Dir, "socket", h.Socket(), "version", version)
 	if o.ready >= 0 {
@@ -114,7 +119,7 @@ func runServer(ctx context.Context, h home.Home, o options) error {
 		}
 		f.Close()
 	}
-	err = server.Serve(ctx, listener)
+	err = server.Serve(ctx, listener, administration)
 	log.Info("stopped")
 	return err
 }
