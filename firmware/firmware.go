@@ -6,6 +6,7 @@
 package firmware
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -35,3 +36,14 @@ func Parse(s string) (Level, error) {
 	}
 	return Level{n[0], n[1], n[2]}, nil
 }
+
+// Compare orders levels: negative when l is older than m.
+func (l Level) Compare(m Level) int {
+	return cmp.Or(cmp.Compare(l.Major, m.Major), cmp.Compare(l.Minor, m.Minor), cmp.Compare(l.Patch, m.Patch))
+}
+
+// AtLeast tells whether l is m or newer.
+func (l Level) AtLeast(m Level) bool { return l.Compare(m) >= 0 }
+
+// Within tells whether l is neither older than from nor newer than to.
+func (l Level) Within(from, to Level) bool { return l.AtLeast(from) && to.AtLeast(l) }

@@ -1,0 +1,89 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Policies of a partition that the rules speak of.
+const (
+	PrivateCloning   ID = 0
+	PrivateWrapping  ID = 1
+	PrivateMasking   ID = 3
+	SecretCloning    ID = 4
+	SecretMasking    ID = 7
+	Activation       ID = 22
+	AutoActivation   ID = 23
+	PrivateUnmasking ID = 31
+	SecretUnmasking  ID = 32
+	PerKeyAuth       ID = 40
+	Version          ID = 41
+	NonFIPS          ID = 43
+)
+
+// Policies of the HSM that cap those of partitions.
+const (
+	HSMMasking   ID = 6
+	HSMCloning   ID = 7
+	HSMNonFIPS   ID = 12
+	HSMUnmasking ID = 30
+)
+
+// caps names for a partition policy the HSM policy without which it stays 0.
+var caps = map[ID]ID{
+	PrivateCloning:   HSMCloning,
+	SecretCloning:    HSMCloning,
+	PrivateMasking:   HSMMasking,
+	SecretMasking:    HSMMasking,
+	PrivateUnmasking: HSMUnmasking,
+	SecretUnmasking:  HSMUnmasking,
+	NonFIPS:          HSMNonFIPS,
+}
+
+// follow are the policies that always have the value of the partition version.
+var follow = [...]ID{PrivateMasking, SecretMasking, PrivateUnmasking, SecretUnmasking}
+
+func moved(id ID) bool { return slices.Contains(follow[:], id) }
+
+// A rule is one condition on a partition's values and the HSM's.
+type rule struct {
+	text  string
+	holds func(s, above Set) bool
+}
+
+// longest is what the minimum PIN length is subtracted from.
+const longest = 255
+
+var partitionRules = rules()
+
+func rules() []rule {
+	all := []rule{
+		{"policies 0 and 1 cannot both be on: keys are either cloned or exported", func(s, _ Set) bool {
+			return !s.On(PrivateCloning) || !s.On(PrivateWrapping)
+		}},
+		{"policy 40 can be on only while policy 41 is 1", func(s, _ Set) bool {
+			return !s.On(PerKeyAuth) || s.On(Version)
+		}},
+		{"policy 23 can be on only while policy 22 is", func(s, _ Set) bool {
+			return !s.On(AutoActivation) || s.On(Activation)
+		}},
+		{"the minimum PIN length (255 less policy 25) is above the maximum (policy 26)", func(s, _ Set) bool {
+			return !s.Has(MinPIN) || !s.Has(MaxPIN) || longest-s.Value(MinPIN) <= s.Value(MaxPIN)
+		}},
+	}
+	for _, id := range follow {
+		all = append(all, rule{
+			fmt.Sprintf("policy %d always has the value of policy 41", id),
+			func(s, _ Set) bool { return !s.Has(Version) || s.Value(id) == s.Value(Version) },
+		})
+	}
+	for _, id := range slices.Sorted(maps.Keys(caps)) {
+		above := caps[id]
+		all = append(all, rule{
+			fmt.Sprintf("policy %d needs HSM policy %d, which is off", id, above),
+			func(s, hsm Set) bool { return !s.On(id) || !hsm.Has(above) || hsm.On(above) },
+		})
+	}
+	return all
+}

@@ -1,0 +1,208 @@
+package policy
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/csv"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"tidelock.dev/tidelock/firmware"
+)
+
+// An Entry is one capability of a level, with the policy below it.
+type Entry struct {
+	ID         ID
+	Name       string
+	Capability uint64    // the largest value the policy may have
+	Min        uint64    // the smallest; when it is the capability, there is no policy to change
+	Default    [2]uint64 // for partition versions 0 and 1; the HSM's own are alike
+	// A change in a destructive direction erases what the policy governs: a partition's
+	// objects, or for an HSM policy the partitions.
+	DestructiveOn, DestructiveOff bool
+	Effect                        bool   // some code obeys the value
+	Verified                      bool   // the default and the directions are documented, not deduced
+	About                         string // one line for people
+}
+
+// Fixed tells whether the entry is a capability without a policy.
+func (e Entry) Fixed() bool { return e.Min == e.Capability }
+
+// destructive tells whether a change from one value to another erases.
+func (e Entry) destructive(from, to uint64) bool {
+	return to > from && e.DestructiveOn || to < from && e.DestructiveOff
+}
+
+// A Table holds the entries of one firmware level, for the HSM or for its partitions.
+type Table struct {
+	entries []Entry
+	rules   []rule
+	moves   bool // partition version moves other policies
+}
+
+// HSM is the table of the HSM's own policies at a level.
+func HSM(level firmware.Level) *Table {
+	return &Table{entries: at(hsmRows(), level)}
+}
+
+// Partition is the table of a partition's policies at a level.
+func Partition(level firmware.Level) *Table {
+	return &Table{entries: at(partitionRows(), level), rules: partitionRules, moves: true}
+}
+
+// Entries are the table's entries in the order of their numbers.
+func (t *Table) Entries() []Entry { return slices.Clone(t.entries) }
+
+// Entry finds an entry by its number.
+func (t *Table) Entry(id ID) (Entry, bool) {
+	i, found := slices.BinarySearchFunc(t.entries, id, func(e Entry, id ID) int { return int(e.ID) - int(id) })
+	if !found {
+		return Entry{}, false
+	}
+	return t.entries[i], true
+}
+
+// Defaults are the values of a new HSM (version 0) or a new partition of a version.
+func (t *Table) Defaults(version uint8) Set {
+	values := make(map[ID]uint64, len(t.entries))
+	for _, e := range t.entries {
+		values[e.ID] = e.Default[min(version, 1)]
+	}
+	return Set{values}
+}
+
+// Under are the defaults of a new partition, lowered to what the HSM's policies
+// allow. A version that they do not allow at all is an error of Check.
+func (t *Table) Under(version uint8, above Set) Set {
+	s := t.Defaults(version)
+	for id, cap := range caps {
+		if s.On(id) && !moved(id) && above.Has(cap) && !above.On(cap) {
+			s.values[id] = 0
+		}
+	}
+	return s
+}
+
+// Carry is what an update to the table's level makes of a set of another level:
+// values stay, within what the level allows, new policies have the default of
+// version 0, and policies that the level does not have are gone.
+func (t *Table) Carry(old Set) Set {
+	s := t.Defaults(0)
+	for _, e := range t.entries {
+		if old.Has(e.ID) {
+			s.values[e.ID] = min(max(old.Value(e.ID), e.Min), e.Capability)
+		}
+	}
+	return s
+}
+
+// A row is an entry with the levels that have it.
+type row struct {
+	Entry
+	from, to firmware.Level
+}
+
+var (
+	//go:embed hsm.csv
+	hsmText []byte
+	//go:embed partition.csv
+	partitionText []byte
+
+	hsmRows       = sync.OnceValue(func() []row { return mustRows("hsm.csv", hsmText) })
+	partitionRows = sync.OnceValue(func() []row { return mustRows("partition.csv", partitionText) })
+)
+
+// at are the entries of a level.
+func at(rows []row, level firmware.Level) []Entry {
+	var entries []Entry
+	for _, r := range rows {
+		if level.Within(r.from, r.to) {
+			entries = append(entries, r.Entry)
+		}
+	}
+	return entries
+}
+
+func mustRows(name string, text []byte) []row {
+	rows, err := parseRows(text)
+	if err != nil {
+		panic(fmt.Sprintf("%s: %v", name, err)) // the text is part of the program
+	}
+	return rows
+}
+
+// columns of both tables. The levels may be empty: from the oldest, to the newest.
+const columns = "id,name,from,to,v0,v1,min,max,destructive,effect,verified,about"
+
+func parseRows(text []byte) ([]row, error) {
+	r := csv.NewReader(bytes.NewReader(text))
+	records, err := r.ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	if len(records) == 0 || strings.Join(records[0], ",") != columns {
+		return nil, fmt.Errorf("the first line is not %s", columns)
+	}
+	rows := make([]row, 0, len(records)-1)
+	for i, record := range records[1:] {
+		row, err := parseRow(record)
+		if err != nil {
+			return nil, fmt.Errorf("record %d: %w", i+1, err)
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+func parseRow(f []string) (row, error) {
+	r := row{Entry: Entry{Name: f[1], About: f[11]}, to: firmware.Level{Major: 255, Minor: 255, Patch: 255}}
+	var id uint64
+	for _, number := range []struct {
+		text string
+		to   *uint64
+	}{{f[0], &id}, {f[4], &r.Default[0]}, {f[5], &r.Default[1]}, {f[6], &r.Min}, {f[7], &r.Capability}} {
+		v, err := strconv.ParseUint(number.text, 10, 32)
+		if err != nil {
+			return row{}, err
+		}
+		*number.to = v
+	}
+	r.ID = ID(id)
+	for _, level := range []struct {
+		text string
+		to   *firmware.Level
+	}{{f[2], &r.from}, {f[3], &r.to}} {
+		if level.text == "" {
+			continue
+		}
+		l, err := firmware.Parse(level.text)
+		if err != nil {
+			return row{}, err
+		}
+		*level.to = l
+	}
+	switch f[8] {
+	case "":
+	case "on":
+		r.DestructiveOn = true
+	case "off":
+		r.DestructiveOff = true
+	case "both":
+		r.DestructiveOn, r.DestructiveOff = true, true
+	default:
+		return row{}, fmt.Errorf("%q is no direction", f[8])
+	}
+	for _, mark := range []struct {
+		text string
+		to   *bool
+	}{{f[9], &r.Effect}, {f[10], &r.Verified}} {
+		if mark.text != "yes" && mark.text != "no" {
+			return row{}, fmt.Errorf("%q is neither yes nor no", mark.text)
+		}
+		*mark.to = mark.text == "yes"
+	}
+	return r, nil
+}
