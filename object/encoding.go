@@ -36,7 +36,7 @@ const maxEncoded = 1 << 20
 // part: private and secret key values, the content of data objects and
 // certificates. It holds their lengths. The caller owns it.
 func (o *Object) Metadata() []byte {
-	b := make([]byte, 0, o.Size())
+	b := make([]byte, 0, o.encodedSize())
 	b = append(b, encodingVersion)
 	b = binary.AppendUvarint(b, uint64(o.granted))
 	b = binary.AppendUvarint(b, uint64(len(o.shown)))
@@ -276,4 +276,14 @@ func (r *reader) end() error {
 		r.fail("%d bytes are left over", len(r.b))
 	}
 	return r.err
+}
+
+// encodedSize is about what an object's encoding takes, in bytes.
+func (o *Object) encodedSize() int {
+	const each = 16
+	n := each * (len(o.shown) + len(o.values))
+	for i := range o.shown {
+		n += len(o.shown[i].Value)
+	}
+	return n
 }

@@ -107,24 +107,6 @@ func byValueType(v value, t cryptoki.AttributeType) int { return cmp.Compare(v.t
 
 func byType(a cryptoki.Attribute, t cryptoki.AttributeType) int { return cmp.Compare(a.Type, t) }
 
-// attributeOverhead is what Size counts for an attribute besides its value: its
-// type and its length, eight bytes each.
-const attributeOverhead = 16
-
-// Size is the object's size as C_GetObjectSize gives it, in bytes: of each attribute
-// that the object has, those of the value part included, 16 and the length of its
-// value. It does not depend on how the object is stored.
-func (o *Object) Size() uint64 {
-	n := attributeOverhead * (len(o.shown) + len(o.values))
-	for i := range o.shown {
-		n += len(o.shown[i].Value)
-	}
-	for i := range o.values {
-		n += o.values[i].length
-	}
-	return uint64(n)
-}
-
 // Indexed are the attributes that a store keeps an index of for C_FindObjects:
 // none of them is ever in the value part, so an index needs no key to a value.
 func Indexed() [4]cryptoki.AttributeType {

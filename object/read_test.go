@@ -1,6 +1,7 @@
 package object
 
 import (
+	"strings"
 	"testing"
 
 	"tidelock.dev/tidelock/cryptoki"
@@ -99,19 +100,23 @@ func TestAllowsMechanism(t *testing.T) {
 
 func TestSizeAndKind(t *testing.T) {
 	o := create(t, samples["data"])
-	// CLASS 8, five flags, and LABEL, APPLICATION, OBJECT_ID, VALUE empty.
-	if got, want := o.Size(), uint64(10*16+8+5); got != want {
-		t.Errorf("size %d, want %d", got, want)
+	if got := o.Size(); got != MinSize {
+		t.Errorf("size %d, want %d", got, MinSize)
 	}
 	if o.KeyType() != noKeyType || o.Class() != cryptoki.CKO_DATA {
 		t.Errorf("%v %v", o.Class(), o.KeyType())
 	}
-	n, err := o.Set(attributes(cryptoki.CKA_VALUE, "12345"))
+	n, err := o.Set(attributes(cryptoki.CKA_VALUE, strings.Repeat("x", 100)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n.Size() != o.Size()+5 {
-		t.Errorf("size %d after a value of 5 bytes, %d before", n.Size(), o.Size())
+	if want := uint64(64 + 4 + 100); n.Size() != want {
+		t.Errorf("size %d with a value of 100 bytes, want %d", n.Size(), want)
+	}
+	// 64, the value with its length, and the room for Per-Key Authorization.
+	aes := create(t, with(samples["aes"], cryptoki.CKA_LABEL, strings.Repeat("l", 40)))
+	if want := uint64(64 + 4 + len(aes.Value(cryptoki.CKA_VALUE)) + 4 + 40 + 96); aes.Size() != max(want, MinSize+96) {
+		t.Errorf("size %d of an AES key, want %d", aes.Size(), want)
 	}
 	closed, err := Parse(n.Metadata(), nil)
 	if err != nil {

@@ -7,21 +7,10 @@ import (
 	"tidelock.dev/tidelock/object"
 )
 
-// auditRole maps a role to the audit log's numbers.
-func (r Role) auditRole() audit.Role {
-	switch r {
-	case RolePartitionSO:
-		return audit.RolePartitionSO
-	case RoleCryptoOfficer:
-		return audit.RoleCryptoOfficer
-	}
-	return audit.RoleNone
-}
-
 // by is the member as the audit log names him, in the role that he acts in.
 func (m *Member) by(role Role) audit.Actor {
 	return audit.Actor{
-		Source: audit.SourceLocal, Role: role.auditRole(),
+		Source: audit.SourceLocal, Role: roleRules[role].audit,
 		Application: m.actor.Application, UID: m.actor.UID, PID: m.actor.PID, Program: m.actor.Program,
 	}
 }

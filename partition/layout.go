@@ -17,9 +17,11 @@ type ID uint32
 //	TablePartition  id 'i'             identity: label, serial, settings
 //	TablePartition  id 'k'             the partition's own key, wrapped by the HSM key
 //	TablePartition  id 'r' role        credential of a role
+//	TablePartition  id 'd'             domain
 //	TableCounter    id 't' role        wrong PINs in a row
 //	TableCounter    id 'a' application a login's ticket
 //	TableCounter    id 'h'             last object handle given
+//	TableCounter    id 'u'             how full it is
 //	TableObject     id handle          an object
 //	TableIndex      id attribute hash handle   an object by a keyed hash of an attribute
 //	TableIndex      id 0 token         handles that a creating call made
@@ -30,6 +32,8 @@ const (
 	keyTries    = 't'
 	keyHandle   = 'h'
 	keyTicket   = 'a'
+	keyDomain   = 'd'
+	keyUsage    = 'u'
 )
 
 func (id ID) key(kind byte, rest ...byte) []byte {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/seal"
 )
 
 // Actor is who an application is, for tickets and the audit log.
@@ -34,6 +35,12 @@ type Member struct {
 	role atomic.Uint32
 	// ticketed says that a ticket of this login is in the store.
 	ticketed bool // guarded by partition.mu
+	// kek is what the login's credential held; nil when that was nothing.
+	kek *seal.PartKEK // guarded by partition.mu
+	// opened says that the member is one of partition.users.
+	opened bool // guarded by partition.mu
+	// expired says that the login was with an initial PIN, which must be changed first.
+	expired atomic.Bool
 	// logins counts logins and logouts: an operation begun under another login has
 	// lost its right to a private key.
 	logins atomic.Uint64
@@ -75,6 +82,7 @@ func (p *Partition) Join(a Actor) *Member {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	m.closed = p.retired.Load()
 	p.members[m] = struct{}{}
 	return m
 }

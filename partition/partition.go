@@ -1,8 +1,6 @@
 package partition
 
 import (
-	"encoding/binary"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,8 +9,8 @@ import (
 
 	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
-	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/policy"
 	"tidelock.dev/tidelock/seal"
 )
 
@@ -34,27 +32,26 @@ type Config struct {
 	Now  func() time.Time
 	// TicketLife is how long a ticket outlives the server; 0 turns tickets off.
 	TicketLife time.Duration
-}
-
-// Identity is what a partition is called and how it is set up.
-type Identity struct {
-	// Label is 1 to 32 characters.
-	Label string
-	// Serial is up to 16 characters, unique in the world as far as chance goes.
-	Serial string
-	// MinPIN and MaxPIN bound a PIN's length, in bytes.
-	MinPIN, MaxPIN int
+	// HSMPolicies gives the HSM's policies as they are now.
+	HSMPolicies func() policy.Set
+	// Lost is called in the update that counts the last wrong PIN of a role whose loss
+	// costs more than the role. What it writes commits with the count; after runs when
+	// that is durable.
+	Lost func(w keystore.Writer, p *Partition, role Role) (after func(), err error)
 }
 
 // Partition is one partition of an HSM. It is safe for concurrent use.
 type Partition struct {
 	config   Config
 	id       ID
-	identity Identity
-	records  *seal.Key // the partition's own records
-	objects  *seal.Key // metadata, and values of public objects
-	index    *seal.MAC
-	roles    map[Role]*sync.Mutex // held over a login attempt of the role
+	kind     Kind
+	identity atomic.Pointer[Identity]
+	// initialized says that there is an SO.
+	initialized bool
+	records     *seal.Key // the partition's own records
+	objects     *seal.Key // metadata, and values of public objects
+	index       *seal.MAC
+	roles       map[Role]*sync.Mutex // held over a login attempt of the role
 
 	// private opens the values of private objects; nil while no user is logged in.
 	private atomic.Pointer[seal.Key]
@@ -62,9 +59,10 @@ type Partition struct {
 	epoch atomic.Uint64
 
 	sessions, rwSessions atomic.Int64
+	retired              atomic.Bool
 
 	mu      sync.Mutex
-	users   int                  // guarded by mu; logins that use private objects
+	users   int                  // guarded by mu; logins that have private objects open
 	members map[*Member]struct{} // guarded by mu
 
 	cache cache
@@ -86,60 +84,6 @@ func CheckLabel(label string) error {
 	for _, r := range label {
 		if r == '?' || r == '"' || unicode.IsControl(r) {
 			return cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "the label %q has the character %q, which labels must not have", label, r)
-		}
-	}
-	return nil
-}
-
-// Draft is a partition that has been thought out and not been written: what takes
-// long, the password hashes, is done before the store is held.
-type Draft struct {
-	partition *Partition
-	key       []byte
-	roles     map[Role]*seal.Wrap
-}
-
-// NewDraft drafts a partition with its own key, its identity, its Partition SO and
-// its Crypto Officer, who brings the key over private values with him: HSM policy 21
-// is off, so his first PIN is for good. The PINs remain the caller's.
-func NewDraft(c Config, id ID, identity Identity, partitionSO, cryptoOfficer secret.Bytes) (*Draft, error) {
-	if err := CheckLabel(identity.Label); err != nil {
-		return nil, err
-	}
-	pub := seal.NewPartPub()
-	defer pub.Wipe()
-	d := &Draft{
-		partition: newPartition(c, id, identity, pub),
-		key:       c.Key.WrapPartPub(uint64(id), pub),
-		roles:     make(map[Role]*seal.Wrap),
-	}
-	for role, pin := range map[Role]secret.Bytes{RolePartitionSO: partitionSO, RoleCryptoOfficer: cryptoOfficer} {
-		// The Partition SO has no share in the key over private values, so his PIN opens a
-		// key of its own that seals nothing.
-		kek := seal.NewPartKEK()
-		wrap, err := d.partition.newCredential(role, 1, kek, pin)
-		kek.Wipe()
-		if err != nil {
-			return nil, fmt.Errorf("the %v: %w", role, err)
-		}
-		d.roles[role] = wrap
-	}
-	return d, nil
-}
-
-// Write makes the partition.
-func (d *Draft) Write(w keystore.Writer) error {
-	p := d.partition
-	if err := w.Put(keystore.TablePartition, p.id.key(keyKey), d.key); err != nil {
-		return err
-	}
-	record := p.records.Seal(nil, p.identity.encode(), identityContext(p.id))
-	if err := w.Put(keystore.TablePartition, p.id.key(keyIdentity), record); err != nil {
-		return err
-	}
-	for role, wrap := range d.roles {
-		if err := p.putCredential(w, role, wrap); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -173,20 +117,27 @@ func open(r keystore.Reader, c Config, id ID) (*Partition, error) {
 	if err != nil {
 		return nil, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the identity of partition %d: %w", id, err)
 	}
-	identity, err := parseIdentity(plain)
+	identity, kind, err := parseIdentity(plain)
 	if err != nil {
 		return nil, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the identity of partition %d: %w", id, err)
 	}
-	return newPartition(c, id, identity, pub), nil
+	p := newPartition(c, id, kind, identity, pub)
+	officer, err := p.credentialOf(r, p.Roles()[0])
+	p.initialized = officer != nil
+	return p, err
 }
 
-func newPartition(c Config, id ID, identity Identity, pub *seal.PartPub) *Partition {
+func newPartition(c Config, id ID, kind Kind, identity Identity, pub *seal.PartPub) *Partition {
 	p := &Partition{
-		config: c, id: id, identity: identity,
+		config: c, id: id, kind: kind,
 		records: pub.Records(), objects: pub.Objects(), index: pub.Index(),
-		roles:   map[Role]*sync.Mutex{RolePartitionSO: {}, RoleCryptoOfficer: {}, RoleLimitedCryptoOfficer: {}, RoleCryptoUser: {}},
+		roles:   make(map[Role]*sync.Mutex),
 		cache:   cache{entries: make(map[cryptoki.ObjectHandle]*resident)},
 		members: make(map[*Member]struct{}),
+	}
+	p.identity.Store(&identity)
+	for _, role := range p.Roles() {
+		p.roles[role] = new(sync.Mutex)
 	}
 	// Half of the epoch's bits are the start of the server: a permit from before it is
 	// older than any of this one.
@@ -194,50 +145,22 @@ func newPartition(c Config, id ID, identity Identity, pub *seal.PartPub) *Partit
 	return p
 }
 
+// ID is the partition's number in the store.
+func (p *Partition) ID() ID { return p.id }
+
+// Initialized tells whether the partition has an SO.
+func (p *Partition) Initialized() bool { return p.initialized }
+
 // Label is the partition's label.
-func (p *Partition) Label() string { return p.identity.Label }
+func (p *Partition) Label() string { return p.Identity().Label }
 
 // Serial is the partition's serial number.
-func (p *Partition) Serial() string { return p.identity.Serial }
+func (p *Partition) Serial() string { return p.Identity().Serial }
 
 // PINLengths are the bounds of a PIN, in bytes.
-func (p *Partition) PINLengths() (least, most int) { return p.identity.MinPIN, p.identity.MaxPIN }
+func (p *Partition) PINLengths() (least, most int) { return p.Identity().pinLengths() }
 
 // SessionCounts are the open sessions of all applications.
 func (p *Partition) SessionCounts() (all, readWrite uint64) {
 	return uint64(p.sessions.Load()), uint64(p.rwSessions.Load())
-}
-
-func identityContext(id ID) seal.Context {
-	return seal.NewContext("partition identity").Uint64(uint64(id))
-}
-
-// An identity record is: version 1, the PIN bounds in two bytes each, then label and
-// serial number, each behind a byte of length.
-const identityVersion = 1
-
-func (i Identity) encode() []byte {
-	b := []byte{identityVersion}
-	b = binary.BigEndian.AppendUint16(b, uint16(i.MinPIN))
-	b = binary.BigEndian.AppendUint16(b, uint16(i.MaxPIN))
-	b = append(append(b, byte(len(i.Label))), i.Label...)
-	return append(append(b, byte(len(i.Serial))), i.Serial...)
-}
-
-func parseIdentity(b []byte) (Identity, error) {
-	if len(b) < 6 || b[0] != identityVersion {
-		return Identity{}, errRecord
-	}
-	i := Identity{MinPIN: int(binary.BigEndian.Uint16(b[1:])), MaxPIN: int(binary.BigEndian.Uint16(b[3:]))}
-	b = b[5:]
-	for _, field := range []*string{&i.Label, &i.Serial} {
-		if len(b) < 1 || len(b) < 1+int(b[0]) {
-			return Identity{}, errRecord
-		}
-		*field, b = string(b[1:1+b[0]]), b[1+b[0]:]
-	}
-	if len(b) != 0 {
-		return Identity{}, errRecord
-	}
-	return i, nil
 }

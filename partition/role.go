@@ -8,68 +8,6 @@ import (
 	"tidelock.dev/tidelock/seal"
 )
 
-// Role is who an application is logged in as. The numbers are stored.
-type Role uint8
-
-// The roles of a partition.
-const (
-	RoleNone                 Role = 0
-	RolePartitionSO          Role = 1
-	RoleCryptoOfficer        Role = 2
-	RoleLimitedCryptoOfficer Role = 3
-	RoleCryptoUser           Role = 4
-)
-
-// String returns the name that operators know the role by.
-func (r Role) String() string {
-	switch r {
-	case RolePartitionSO:
-		return "Partition SO"
-	case RoleCryptoOfficer:
-		return "Crypto Officer"
-	case RoleLimitedCryptoOfficer:
-		return "Limited Crypto Officer"
-	case RoleCryptoUser:
-		return "Crypto User"
-	}
-	return "nobody"
-}
-
-// user is the CKU_ number of a role.
-func (r Role) user() cryptoki.UserType {
-	switch r {
-	case RolePartitionSO:
-		return cryptoki.CKU_SO
-	case RoleLimitedCryptoOfficer:
-		return cryptoki.CKU_LIMITED_CRYPTO_OFFICER
-	case RoleCryptoUser:
-		return cryptoki.CKU_CRYPTO_USER
-	}
-	return cryptoki.CKU_USER
-}
-
-// usesPrivate tells whether the role sees and uses private objects.
-func (r Role) usesPrivate() bool { return r == RoleCryptoOfficer }
-
-// writes tells whether the role creates, changes and destroys token objects.
-func (r Role) writes() bool { return r == RoleCryptoOfficer }
-
-// roleOf maps a CKU_ number to a role of a partition. Whether the role has a PIN is
-// for the login to find out in its turn.
-func roleOf(u cryptoki.UserType) (Role, error) {
-	switch u {
-	case cryptoki.CKU_SO:
-		return RolePartitionSO, nil
-	case cryptoki.CKU_USER:
-		return RoleCryptoOfficer, nil
-	case cryptoki.CKU_LIMITED_CRYPTO_OFFICER:
-		return RoleLimitedCryptoOfficer, nil
-	case cryptoki.CKU_CRYPTO_USER:
-		return RoleCryptoUser, nil
-	}
-	return RoleNone, cryptoki.Errorf(cryptoki.CKR_USER_TYPE_INVALID, "user type %#x", uint64(u))
-}
-
 // Login is C_Login. The PIN remains the caller's, and so does the ticket that comes
 // back, which is empty where there is none. Errors in the order of
 // docs/check-order.md.
@@ -77,11 +15,11 @@ func (s *Session) Login(user cryptoki.UserType, pin secret.Bytes) (ticket secret
 	if user == cryptoki.CKU_CONTEXT_SPECIFIC {
 		return ticket, s.contextLogin(pin)
 	}
-	role, err := roleOf(user)
+	p, m := s.partition, s.member
+	role, err := p.RoleOf(user)
 	if err != nil {
 		return ticket, err
 	}
-	p, m := s.partition, s.member
 	if err := m.mayBecome(role); err != nil {
 		return ticket, err
 	}
@@ -92,15 +30,15 @@ func (s *Session) Login(user cryptoki.UserType, pin secret.Bytes) (ticket secret
 	if err := m.mayBecome(role); err != nil {
 		return ticket, err
 	}
-	kek, wrap, err := p.authenticate(m, role, pin)
+	kek, c, err := p.authenticate(m, role, pin)
 	if err != nil {
 		return ticket, err
 	}
 	defer kek.Wipe()
-	ticket, wanted := p.newTicket(role)
+	ticket, wanted := p.newTicket(role, c)
 	err = p.forgive(role, func(w keystore.Writer) error {
 		if wanted {
-			if err := p.issue(w, m, role, wrap.Epoch, kek, ticket); err != nil {
+			if err := p.issue(w, m, role, c.wrap.Epoch, kek, ticket); err != nil {
 				return err
 			}
 		}
@@ -115,21 +53,39 @@ func (s *Session) Login(user cryptoki.UserType, pin secret.Bytes) (ticket secret
 	if err := m.mayBecome(role); err != nil {
 		return secret.Bytes{}, err
 	}
-	p.enter(m, role, kek)
+	held := kek
+	if c.empty {
+		held = nil
+	}
+	p.enter(m, role, held, c.initial)
 	m.ticketed = wanted
 	return ticket, nil
 }
 
-// enter makes the member logged in. p.mu is held.
-func (p *Partition) enter(m *Member, role Role, kek *seal.PartKEK) {
-	if role.usesPrivate() {
-		if p.users++; p.users == 1 {
-			p.private.Store(kek.Values())
-		}
+// enter makes the member logged in, with the PartKEK that the role's wrap held, if
+// any. p.mu is held.
+func (p *Partition) enter(m *Member, role Role, kek *seal.PartKEK, expired bool) {
+	if kek != nil {
+		m.kek = kek.Clone()
+	}
+	m.expired.Store(expired)
+	if !expired {
+		p.open(m, role)
 	}
 	m.role.Store(uint32(role))
 	m.logins.Add(1)
 	m.epoch.Add(1)
+}
+
+// open opens the private objects for a member whose role sees them. p.mu is held.
+func (p *Partition) open(m *Member, role Role) {
+	if m.kek == nil || !role.usesPrivate() || m.opened {
+		return
+	}
+	m.opened = true
+	if p.users++; p.users == 1 {
+		p.private.Store(m.kek.Values())
+	}
 }
 
 // mayBecome checks what a login meets in the application's other sessions. Errors:
@@ -148,7 +104,7 @@ func (m *Member) mayBecome(role Role) error {
 	if len(m.sessions) == 0 {
 		return cryptoki.CKR_SESSION_HANDLE_INVALID
 	}
-	if role != RolePartitionSO {
+	if !role.officer() {
 		return nil
 	}
 	for _, s := range m.sessions {
@@ -230,13 +186,19 @@ func (p *Partition) exit(m *Member) Role {
 		return RoleNone
 	}
 	m.ticketed = false
+	m.expired.Store(false)
+	if m.kek != nil {
+		m.kek.Wipe()
+		m.kek = nil
+	}
 	m.role.Store(uint32(RoleNone))
 	m.logins.Add(1)
 	m.epoch.Add(1)
 	m.mu.Lock()
 	m.dropLocked(func(o *sessionObject) bool { return o.object.Private() })
 	m.mu.Unlock()
-	if role.usesPrivate() {
+	if m.opened {
+		m.opened = false
 		if p.users--; p.users == 0 {
 			p.private.Store(nil)
 			// A load that is under way must not put back what is removed here.
@@ -256,6 +218,9 @@ func (s *Session) SetPIN(old, pin secret.Bytes) error {
 	}
 	p, role := s.partition, s.member.Role()
 	if role == RoleNone {
+		if p.kind == Administration {
+			return cryptoki.CKR_USER_NOT_LOGGED_IN
+		}
 		role = RoleCryptoOfficer
 	}
 	if err := p.checkPIN(pin); err != nil {
@@ -264,21 +229,44 @@ func (s *Session) SetPIN(old, pin secret.Bytes) error {
 	attempt := p.roles[role]
 	attempt.Lock()
 	defer attempt.Unlock()
-	kek, wrap, err := p.authenticate(s.member, role, old)
+	kek, c, err := p.authenticate(s.member, role, old)
 	if err != nil {
 		return err
 	}
 	defer kek.Wipe()
-	changed, err := p.newCredential(role, wrap.Epoch+1, kek, pin)
+	held := kek
+	if c.empty {
+		held = nil
+		// The key over private values is born when its holder has a PIN of his own.
+		if role.usesPrivate() {
+			held = seal.NewPartKEK()
+			defer held.Wipe()
+		}
+	}
+	changed, err := p.newCredential(role, c.wrap.Epoch+1, held, pin)
 	if err != nil {
 		return err
 	}
-	p.config.Verifier.Forget(uint64(p.id), role.user())
+	p.config.Verifier.Forget(uint64(p.id), role.User())
 	// The new credential forgives the tries, and makes tickets of the old one void.
-	return storeError(p.config.Store.Update(func(w keystore.Writer) error {
+	err = p.config.Store.Update(func(w keystore.Writer) error {
 		if err := p.putCredential(w, role, changed); err != nil {
 			return err
 		}
 		return s.member.record(w, role, audit.Record{Event: audit.EventPINChange})
-	}))
+	})
+	if err != nil {
+		return storeError(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := s.member; m.Role() == role && m.expired.Load() {
+		if m.kek == nil && held != nil {
+			m.kek = held.Clone()
+		}
+		m.expired.Store(false)
+		p.open(m, role)
+		m.epoch.Add(1)
+	}
+	return nil
 }

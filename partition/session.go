@@ -40,12 +40,18 @@ func (p *Partition) Open(m *Member, handle cryptoki.SessionHandle, slot cryptoki
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
+		if p.retired.Load() {
+			return nil, cryptoki.CKR_DEVICE_REMOVED
+		}
 		return nil, cryptoki.CKR_CRYPTOKI_NOT_INITIALIZED
+	}
+	if !p.initialized && p.kind == Application {
+		return nil, cryptoki.Errorf(cryptoki.CKR_TOKEN_NOT_RECOGNIZED, "the partition is not initialised")
 	}
 	if len(m.sessions) >= MaxSessions {
 		return nil, cryptoki.Errorf(cryptoki.CKR_SESSION_COUNT, "the application has %d sessions open", len(m.sessions))
 	}
-	if !readWrite && m.Role() == RolePartitionSO {
+	if !readWrite && m.Role().officer() {
 		return nil, cryptoki.CKR_SESSION_READ_WRITE_SO_EXISTS
 	}
 	m.sessions[handle] = s
@@ -110,7 +116,7 @@ func (s *Session) Info() (state cryptoki.SessionState, flags cryptoki.Flags) {
 		flags |= cryptoki.CKF_RW_SESSION
 	}
 	switch role := s.member.Role(); {
-	case role == RolePartitionSO:
+	case role.officer():
 		state = cryptoki.CKS_RW_SO_FUNCTIONS
 	case role != RoleNone && s.readWrite:
 		state = cryptoki.CKS_RW_USER_FUNCTIONS

@@ -36,6 +36,7 @@ func (p *Partition) store(token Token, entry creation, objects []*object.Object,
 			return err
 		}
 		var list []byte
+		var stored []*object.Object
 		for i, o := range objects {
 			if temporary[i] != nil {
 				handles[i] = temporary[i].handle
@@ -43,10 +44,14 @@ func (p *Partition) store(token Token, entry creation, objects []*object.Object,
 			}
 			last++
 			handles[i] = last
+			stored = append(stored, o)
 			list = binary.BigEndian.AppendUint64(list, uint64(last))
 			if err := p.put(w, last, token, o); err != nil {
 				return err
 			}
+		}
+		if err := p.occupy(w, stored, nil); err != nil {
+			return err
 		}
 		if list != nil {
 			if token.given() {
@@ -215,6 +220,9 @@ func (p *Partition) destroy(h cryptoki.ObjectHandle, m *Member, entry audit.Reco
 		if err := w.Delete(keystore.TableObject, key); err != nil {
 			return err
 		}
+		if err := p.occupy(w, nil, []*object.Object{o}); err != nil {
+			return err
+		}
 		return m.record(w, m.Role(), entry)
 	})
 	if err == nil {
@@ -249,6 +257,9 @@ func (p *Partition) change(h cryptoki.ObjectHandle, t cryptoki.Template, m *Memb
 			if err := w.Delete(keystore.TableIndex, p.indexKey(t, before, h)); err != nil {
 				return err
 			}
+		}
+		if err := p.occupy(w, []*object.Object{o}, []*object.Object{old}); err != nil {
+			return err
 		}
 		if err := p.put(w, h, token, o); err != nil {
 			return err

@@ -88,8 +88,8 @@ func (p *Partition) issue(w keystore.Writer, m *Member, role Role, epoch uint64,
 }
 
 // newTicket draws a ticket for a login as role; none where it would be of no use.
-func (p *Partition) newTicket(role Role) (ticket secret.Bytes, wanted bool) {
-	if p.config.TicketLife <= 0 || !role.usesPrivate() {
+func (p *Partition) newTicket(role Role, c *credential) (ticket secret.Bytes, wanted bool) {
+	if p.config.TicketLife <= 0 || !role.usesPrivate() || c.empty || c.initial {
 		return secret.Bytes{}, false
 	}
 	ticket = secret.New(ticketSize)
@@ -124,15 +124,18 @@ func (m *Member) Resume(ticket secret.Bytes) (bool, error) {
 		if t, err = p.parseTicket(m.actor.ID, b); err != nil {
 			return nil // somebody wrote into the store: no login from that
 		}
-		wrap, err := p.wrapOf(r, t.role)
-		if err != nil || wrap == nil {
+		if _, mine := p.roles[t.role]; !mine {
+			return nil
+		}
+		c, err := p.credentialOf(r, t.role)
+		if err != nil || c == nil {
 			return err
 		}
 		tries, err := p.tries(r, t.role)
 		if err != nil {
 			return err
 		}
-		if tries.failed >= maxTries || wrap.Epoch != t.epoch || t.uid != m.actor.UID || !p.config.Now().Before(t.expiry) {
+		if p.locked(t.role, tries) || c.wrap.Epoch != t.epoch || t.uid != m.actor.UID || !p.config.Now().Before(t.expiry) {
 			return nil
 		}
 		kek, _ = seal.OpenPartKEK(p.config.Key.Ticket(ticket), t.sealed, m.sealedContext(t))
@@ -145,7 +148,7 @@ func (m *Member) Resume(ticket secret.Bytes) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if m.Role() == RoleNone {
-		p.enter(m, t.role, kek)
+		p.enter(m, t.role, kek, false)
 		m.ticketed = true // a logout voids the ticket that was used
 	}
 	return true, nil

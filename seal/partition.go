@@ -1,5 +1,7 @@
 package seal
 
+import "tidelock.dev/tidelock/internal/secret"
+
 // PartPub is a partition's key for what the HSM reads with nobody logged in: public
 // objects, the metadata of all objects, policies, role records.
 type PartPub struct{ DerivationKey }
@@ -30,6 +32,11 @@ func (p *PartKEK) Values() *Key { return p.Key(NewContext("values")) }
 
 // Seal seals the key under another in a context.
 func (p *PartKEK) Seal(k *Key, c Context) []byte { return p.seal(k, c) }
+
+// Clone returns a copy, which is the caller's to wipe.
+func (p *PartKEK) Clone() *PartKEK {
+	return &PartKEK{DerivationKey{secret.Copy(p.raw.Expose())}}
+}
 
 // OpenPartKEK opens a record of PartKEK.Seal.
 func OpenPartKEK(k *Key, record []byte, c Context) (*PartKEK, error) {

@@ -1,0 +1,291 @@
+package partition
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+
+	"tidelock.dev/tidelock/audit"
+	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/internal/secret"
+	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/policy"
+	"tidelock.dev/tidelock/seal"
+)
+
+// Draft is a partition that has been thought out and not been written: what takes
+// long, the password hashes, is done before the store is held.
+type Draft struct {
+	partition *Partition
+	key       []byte
+	roles     map[Role]*credential
+	domain    []byte // sealed; nil while there is none
+	// from is the partition that this one takes the place of, nil for a new one. Its
+	// handles are not used again.
+	from *Partition
+}
+
+// newDraft drafts an uninitialised partition with a key of its own.
+func newDraft(c Config, id ID, kind Kind, i Identity) (*Draft, error) {
+	if err := CheckLabel(i.Label); err != nil {
+		return nil, err
+	}
+	pub := seal.NewPartPub()
+	defer pub.Wipe()
+	return &Draft{
+		partition: newPartition(c, id, kind, i, pub),
+		key:       c.Key.WrapPartPub(uint64(id), pub),
+		roles:     make(map[Role]*credential),
+	}, nil
+}
+
+// Create writes a new partition, which its Partition SO has to initialise.
+func Create(w keystore.Writer, c Config, id ID, i Identity) error {
+	d, err := newDraft(c, id, Application, i)
+	if err != nil {
+		return err
+	}
+	return d.Write(w)
+}
+
+// NewDraft drafts a partition with roles at once, whose PINs are not initial ones. The
+// PINs remain the caller's.
+func NewDraft(c Config, id ID, kind Kind, i Identity, pins map[Role]secret.Bytes) (*Draft, error) {
+	d, err := newDraft(c, id, kind, i)
+	if err != nil {
+		return nil, err
+	}
+	var kek *seal.PartKEK
+	if kind == Application {
+		kek = seal.NewPartKEK()
+		defer kek.Wipe()
+	}
+	for role, pin := range pins {
+		held := kek
+		if !role.usesPrivate() && !d.officerHolds(role) {
+			held = nil
+		}
+		if d.roles[role], err = d.partition.newCredential(role, 1, held, pin); err != nil {
+			return nil, fmt.Errorf("the %v: %w", role, err)
+		}
+	}
+	if kind == Application {
+		d.setDomain(randomDomain())
+	}
+	return d, nil
+}
+
+// officerHolds tells whether a Partition SO has a wrap of PartKEK: only where he may
+// reset the Crypto Officer.
+func (d *Draft) officerHolds(role Role) bool {
+	return role == RolePartitionSO && d.partition.config.HSMPolicies().On(policy.ResetPIN)
+}
+
+func (d *Draft) setDomain(domain secret.Bytes) {
+	d.domain = d.partition.records.Seal(nil, domain.Expose(), domainContext(d.partition.id))
+	domain.Wipe()
+}
+
+// MaxDomain is the most that a domain string may have, in bytes.
+const MaxDomain = 128
+
+func randomDomain() secret.Bytes {
+	const size = 32
+	d := secret.New(size)
+	rand.Read(d.Expose())
+	return d
+}
+
+func domainContext(id ID) seal.Context { return seal.NewContext("domain").Uint64(uint64(id)) }
+
+// Initialize drafts what C_InitToken makes of the partition: empty, under a new
+// number, with its serial number, size and policies. On an initialised partition pin is its
+// Partition SO's, and a wrong one counts; he and the domain stay. Otherwise pin makes
+// him, and an empty domain a random one. PIN and domain remain the caller's.
+//
+// Errors: CKR_SESSION_EXISTS, CKR_ARGUMENTS_BAD, CKR_PIN_LEN_RANGE, CKR_PIN_INVALID,
+// CKR_PIN_INCORRECT, CKR_PIN_LOCKED.
+func (p *Partition) Initialize(by Actor, id ID, label string, pin, domain secret.Bytes) (*Draft, error) {
+	if p.sessions.Load() != 0 {
+		return nil, cryptoki.Errorf(cryptoki.CKR_SESSION_EXISTS, "%d sessions are open", p.sessions.Load())
+	}
+	if domain.Len() > MaxDomain {
+		return nil, cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "a domain has at most %d bytes", MaxDomain)
+	}
+	i := p.Identity()
+	i.Label = label
+	d, err := newDraft(p.config, id, Application, i)
+	if err != nil {
+		return nil, err
+	}
+	d.from = p
+	if p.initialized {
+		attempt := p.roles[RolePartitionSO]
+		attempt.Lock()
+		defer attempt.Unlock()
+		kek, _, err := p.authenticate(p.stranger(by), RolePartitionSO, pin)
+		if err != nil {
+			return nil, err
+		}
+		kek.Wipe()
+		if err := p.forgive(RolePartitionSO, func(keystore.Writer) error { return nil }); err != nil {
+			return nil, err
+		}
+	}
+	var kek *seal.PartKEK
+	if d.officerHolds(RolePartitionSO) {
+		kek = seal.NewPartKEK()
+		defer kek.Wipe()
+	}
+	if d.roles[RolePartitionSO], err = d.partition.newCredential(RolePartitionSO, 1, kek, pin); err != nil {
+		return nil, err
+	}
+	return d, d.inherit(p, domain)
+}
+
+// inherit gives the draft the domain of the partition that it replaces; of one that
+// was not initialised, the domain asked for, or a random one.
+func (d *Draft) inherit(p *Partition, domain secret.Bytes) error {
+	if !p.initialized {
+		if domain.Len() == 0 {
+			d.setDomain(randomDomain())
+		} else {
+			d.setDomain(secret.Copy(domain.Expose()))
+		}
+		return nil
+	}
+	if domain.Len() != 0 {
+		return cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "an initialised partition keeps its domain: name none")
+	}
+	return p.config.Store.View(func(r keystore.Reader) error {
+		sealed, err := r.Get(keystore.TablePartition, p.id.key(keyDomain))
+		if err != nil {
+			return storeError(err)
+		}
+		kept, err := p.records.OpenSecret(sealed, domainContext(p.id))
+		if err != nil {
+			return cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the domain of partition %d: %w", p.id, err)
+		}
+		d.setDomain(kept)
+		return nil
+	})
+}
+
+// Zeroized drafts the partition as it was created: uninitialised, under a new number.
+func (p *Partition) Zeroized(id ID) (*Draft, error) {
+	d, err := newDraft(p.config, id, p.kind, p.Identity())
+	if err != nil {
+		return nil, err
+	}
+	d.from = p
+	return d, nil
+}
+
+// Write makes the partition. One that takes another's place is written before that one
+// is erased.
+func (d *Draft) Write(w keystore.Writer) error {
+	p := d.partition
+	if err := w.Put(keystore.TablePartition, p.id.key(keyKey), d.key); err != nil {
+		return err
+	}
+	if err := p.SetIdentity(w, p.Identity()); err != nil {
+		return err
+	}
+	if err := p.putUsage(w, Usage{}); err != nil {
+		return err
+	}
+	if d.domain != nil {
+		if err := w.Put(keystore.TablePartition, p.id.key(keyDomain), d.domain); err != nil {
+			return err
+		}
+	}
+	for role, c := range d.roles {
+		if err := p.putCredential(w, role, c); err != nil {
+			return err
+		}
+	}
+	if d.from == nil {
+		return nil
+	}
+	last, err := d.from.lastHandle(w)
+	if err != nil {
+		return err
+	}
+	return w.Put(keystore.TableCounter, p.id.key(keyHandle), binary.BigEndian.AppendUint64(nil, uint64(last)))
+}
+
+// Erase removes the partition's key and all that is small. Nothing of the partition
+// can be read any more; Sweep removes the rest.
+func Erase(w keystore.Writer, id ID) error {
+	for _, table := range []keystore.Table{keystore.TablePartition, keystore.TableCounter} {
+		if _, err := sweep(w, table, id, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepBatch is how many records Sweep removes in one transaction.
+const sweepBatch = 500
+
+// Sweep removes some of what an erased partition left, and tells whether that was all.
+func Sweep(s keystore.Store, id ID) (done bool, err error) {
+	err = s.Update(func(w keystore.Writer) error {
+		left := sweepBatch
+		for _, table := range []keystore.Table{keystore.TableObject, keystore.TableIndex, keystore.TableCounter, keystore.TablePartition} {
+			n, err := sweep(w, table, id, left)
+			if err != nil {
+				return err
+			}
+			if left -= n; left == 0 {
+				return nil
+			}
+		}
+		done = true
+		return nil
+	})
+	return done, storeError(err)
+}
+
+// sweep deletes a partition's records of one table, at most limit of them unless that
+// is 0, and tells how many there were.
+func sweep(w keystore.Writer, table keystore.Table, id ID, limit int) (int, error) {
+	var keys [][]byte
+	err := w.Scan(table, id.objectPrefix(), nil, func(key, _ []byte) (bool, error) {
+		keys = append(keys, append([]byte(nil), key...))
+		return limit == 0 || len(keys) < limit, nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, key := range keys {
+		if err := w.Delete(table, key); err != nil {
+			return 0, err
+		}
+	}
+	return len(keys), nil
+}
+
+// stranger is somebody who acts on the partition without being one of its members.
+func (p *Partition) stranger(by Actor) *Member { return &Member{partition: p, actor: by} }
+
+// Record writes an entry about the partition by somebody without a session.
+func (p *Partition) Record(w keystore.Writer, by Actor, role Role, r audit.Record) error {
+	return p.stranger(by).record(w, role, r)
+}
+
+// Retire ends every session and login for good: the partition has been erased, or its
+// place is another's.
+func (p *Partition) Retire() {
+	p.retired.Store(true)
+	p.mu.Lock()
+	members := make([]*Member, 0, len(p.members))
+	for m := range p.members {
+		members = append(members, m)
+	}
+	p.mu.Unlock()
+	for _, m := range members {
+		m.Leave(false)
+	}
+	p.config.Verifier.ForgetPartition(uint64(p.id))
+}

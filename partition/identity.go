@@ -1,0 +1,97 @@
+package partition
+
+import (
+	"encoding/binary"
+
+	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/policy"
+	"tidelock.dev/tidelock/seal"
+)
+
+// Overhead is what a partition takes of its HSM's memory beside its size, in bytes.
+const Overhead = 15560
+
+// Identity is what a partition is called and how it is set up.
+type Identity struct {
+	// Label is 1 to 32 characters.
+	Label string
+	// Serial is up to 16 characters, unique in the world as far as chance goes.
+	Serial string
+	// Size is the room for objects, in bytes.
+	Size uint64
+	// Version is the partition version, 0 or 1.
+	Version uint8
+	// Policies are the partition's own.
+	Policies policy.Set
+}
+
+// pinLengths are the bounds of a PIN, in bytes.
+func (i Identity) pinLengths() (least, most int) {
+	least, most = minPIN, maxPIN
+	if i.Policies.Has(policy.MinPIN) {
+		least = 255 - int(i.Policies.Value(policy.MinPIN))
+	}
+	if i.Policies.Has(policy.MaxPIN) {
+		most = int(i.Policies.Value(policy.MaxPIN))
+	}
+	return least, most
+}
+
+// The lengths of PINs where no policy says otherwise, in bytes.
+const (
+	minPIN = 8
+	maxPIN = 255
+)
+
+// Identity is what the partition is called and how it is set up, at this moment.
+func (p *Partition) Identity() Identity { return *p.identity.Load() }
+
+// SetIdentity writes a changed identity; Adopt makes it the running partition's when
+// that is durable.
+func (p *Partition) SetIdentity(w keystore.Writer, i Identity) error {
+	record := p.records.Seal(nil, i.encode(p.kind), identityContext(p.id))
+	return w.Put(keystore.TablePartition, p.id.key(keyIdentity), record)
+}
+
+// Adopt takes a written identity over. Permits from before it are void.
+func (p *Partition) Adopt(i Identity) {
+	p.identity.Store(&i)
+	p.epoch.Add(1)
+}
+
+func identityContext(id ID) seal.Context {
+	return seal.NewContext("partition identity").Uint64(uint64(id))
+}
+
+// An identity record is: version 1, kind, partition version, size in eight bytes, label and
+// serial number behind a byte of length each, then the policies.
+const identityVersion = 1
+
+func (i Identity) encode(kind Kind) []byte {
+	b := []byte{identityVersion, byte(kind), i.Version}
+	b = binary.BigEndian.AppendUint64(b, i.Size)
+	b = append(append(b, byte(len(i.Label))), i.Label...)
+	b = append(append(b, byte(len(i.Serial))), i.Serial...)
+	return append(b, i.Policies.Encode()...)
+}
+
+func parseIdentity(b []byte) (Identity, Kind, error) {
+	if len(b) < 11 || b[0] != identityVersion {
+		return Identity{}, 0, errRecord
+	}
+	kind := Kind(b[1])
+	i := Identity{Version: b[2], Size: binary.BigEndian.Uint64(b[3:])}
+	b = b[11:]
+	for _, field := range []*string{&i.Label, &i.Serial} {
+		if len(b) < 1 || len(b) < 1+int(b[0]) {
+			return Identity{}, 0, errRecord
+		}
+		*field, b = string(b[1:1+b[0]]), b[1+b[0]:]
+	}
+	policies, err := policy.ParseSet(b)
+	if err != nil || kind != Application && kind != Administration {
+		return Identity{}, 0, errRecord
+	}
+	i.Policies = policies
+	return i, kind, nil
+}

@@ -1,0 +1,139 @@
+package partition
+
+import (
+	"time"
+
+	"tidelock.dev/tidelock/audit"
+	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/policy"
+)
+
+// Kind tells what a partition is for. The numbers are stored.
+type Kind uint8
+
+const (
+	// Application is a partition that applications keep keys in.
+	Application Kind = 1
+	// Administration is where the HSM SO and the Auditor log in. It holds no objects.
+	Administration Kind = 2
+)
+
+// AdministrationID is the number of an HSM's administration. Those of other partitions
+// begin above it.
+const AdministrationID ID = 0
+
+// Role is who an application is logged in as. The numbers are stored.
+type Role uint8
+
+// The roles.
+const (
+	RoleNone                 Role = 0
+	RolePartitionSO          Role = 1
+	RoleCryptoOfficer        Role = 2
+	RoleLimitedCryptoOfficer Role = 3
+	RoleCryptoUser           Role = 4
+	RoleHSMSO                Role = 5
+	RoleAuditor              Role = 6
+)
+
+// roleRule is what holds for whoever has a role.
+type roleRule struct {
+	name  string
+	kind  Kind
+	user  cryptoki.UserType
+	audit audit.Role
+	// limit is how many wrong PINs in a row the role bears; 0 is partition policy 20.
+	limit uint64
+	// costs says that reaching the limit costs more than the role itself: Config.Lost.
+	costs bool
+	// pause is how long reaching the limit locks the role; 0 is for good.
+	pause time.Duration
+	// private says that the role has a wrap of PartKEK, and sees private objects.
+	private bool
+	// writes says that the role makes, changes and destroys token objects.
+	writes bool
+	// maker is the role that makes this one, RoleNone one that makes itself.
+	maker Role
+}
+
+// auditorPause is how long an Auditor who was wrong too often waits.
+const auditorPause = 10 * time.Minute
+
+var roleRules = map[Role]roleRule{
+	RolePartitionSO: {
+		name: "Partition SO", kind: Application, user: cryptoki.CKU_SO, audit: audit.RolePartitionSO, limit: 10, costs: true,
+	},
+	RoleCryptoOfficer: {
+		name: "Crypto Officer", kind: Application, user: cryptoki.CKU_USER, audit: audit.RoleCryptoOfficer,
+		private: true, writes: true, maker: RolePartitionSO,
+	},
+	RoleCryptoUser: {
+		name: "Crypto User", kind: Application, user: cryptoki.CKU_CRYPTO_USER, audit: audit.RoleCryptoUser,
+		private: true, maker: RoleCryptoOfficer,
+	},
+	RoleHSMSO: {
+		name: "HSM SO", kind: Administration, user: cryptoki.CKU_SO, audit: audit.RoleHSMSO, limit: 3, costs: true,
+	},
+	RoleAuditor: {
+		name: "Auditor", kind: Administration, user: cryptoki.CKU_AUDIT, audit: audit.RoleAuditor, limit: 3, pause: auditorPause,
+	},
+}
+
+// String returns the name that operators know the role by.
+func (r Role) String() string {
+	switch r {
+	case RoleNone:
+		return "nobody"
+	case RoleLimitedCryptoOfficer:
+		return "Limited Crypto Officer"
+	}
+	return roleRules[r].name
+}
+
+// User is the CKU_ number of a role.
+func (r Role) User() cryptoki.UserType { return roleRules[r].user }
+
+// usesPrivate tells whether the role sees and uses private objects.
+func (r Role) usesPrivate() bool { return roleRules[r].private }
+
+// writes tells whether the role creates, changes and destroys token objects.
+func (r Role) writes() bool { return roleRules[r].writes }
+
+// officer tells whether the role is a token's SO, whose login PKCS#11 wants to be
+// alone with read-write sessions.
+func (r Role) officer() bool { return roleRules[r].user == cryptoki.CKU_SO && r != RoleNone }
+
+// Roles are the roles of the partition's kind, in the order in which they are made.
+func (p *Partition) Roles() []Role {
+	if p.kind == Administration {
+		return []Role{RoleHSMSO, RoleAuditor}
+	}
+	return []Role{RolePartitionSO, RoleCryptoOfficer, RoleCryptoUser}
+}
+
+// RoleOf maps a CKU_ number to a role. Whether the role has a PIN is for the login to
+// find out in its turn. Errors: CKR_USER_TYPE_INVALID;
+// CKR_USER_PIN_NOT_INITIALIZED for the Limited Crypto Officer, whom only V1 partitions
+// have.
+func (p *Partition) RoleOf(u cryptoki.UserType) (Role, error) {
+	for _, r := range p.Roles() {
+		if r.User() == u {
+			return r, nil
+		}
+	}
+	if u == cryptoki.CKU_LIMITED_CRYPTO_OFFICER && p.kind == Application {
+		return RoleNone, cryptoki.CKR_USER_PIN_NOT_INITIALIZED
+	}
+	return RoleNone, cryptoki.Errorf(cryptoki.CKR_USER_TYPE_INVALID, "user type %#x", uint64(u))
+}
+
+// limit is how many wrong PINs in a row the role bears.
+func (p *Partition) limit(role Role) uint64 {
+	if n := roleRules[role].limit; n != 0 {
+		return n
+	}
+	if n := p.Identity().Policies.Value(policy.MaxFailedLogins); n != 0 {
+		return n
+	}
+	return 10
+}

@@ -1,0 +1,147 @@
+package partition
+
+import (
+	"tidelock.dev/tidelock/audit"
+	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/internal/secret"
+	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/policy"
+	"tidelock.dev/tidelock/seal"
+)
+
+// InitRole is C_InitPIN and CA_InitRolePIN: it makes a role that its maker, who is
+// logged in, may make; the Auditor makes himself where nobody is logged in. A role that
+// is there is reset if that is allowed. The PIN remains the caller's.
+//
+// Errors: CKR_SESSION_READ_ONLY, CKR_USER_TYPE_INVALID, CKR_USER_PIN_NOT_INITIALIZED
+// for a role that the partition's version does not have, CKR_USER_NOT_LOGGED_IN,
+// CKR_PIN_LEN_RANGE, CKR_PIN_INVALID, CKR_ACTION_PROHIBITED.
+func (s *Session) InitRole(user cryptoki.UserType, pin secret.Bytes) error {
+	return s.setRole(user, pin, false)
+}
+
+// ResetRole gives a role that is there a new PIN, which clears a lock. A Partition SO
+// may do so to the Crypto Officer only with HSM policy 15. Errors: those of InitRole,
+// and CKR_USER_PIN_NOT_INITIALIZED when the role is not there.
+func (s *Session) ResetRole(user cryptoki.UserType, pin secret.Bytes) error {
+	return s.setRole(user, pin, true)
+}
+
+func (s *Session) setRole(user cryptoki.UserType, pin secret.Bytes, reset bool) error {
+	p := s.partition
+	if !s.readWrite {
+		return cryptoki.CKR_SESSION_READ_ONLY
+	}
+	role, err := p.RoleOf(user)
+	if err != nil {
+		return err
+	}
+	maker := roleRules[role].maker
+	switch {
+	case role.officer():
+		return cryptoki.Errorf(cryptoki.CKR_USER_TYPE_INVALID, "the %v is made when what he is in charge of is initialised", role)
+	case s.member.Role() != maker:
+		return cryptoki.Errorf(cryptoki.CKR_USER_NOT_LOGGED_IN, "the %v is made by the %v", role, maker)
+	}
+	if err := p.checkPIN(pin); err != nil {
+		return err
+	}
+	attempt := p.roles[role]
+	attempt.Lock()
+	defer attempt.Unlock()
+	old, err := p.readCredential(role)
+	switch {
+	case err != nil:
+		return err
+	case old == nil && reset:
+		return cryptoki.Errorf(cryptoki.CKR_USER_PIN_NOT_INITIALIZED, "there is no %v", role)
+	case old != nil && !p.mayReset(role):
+		return cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "there is a %v already, whom nobody may reset", role)
+	}
+	policies := p.config.HSMPolicies()
+	initial := maker != RoleNone && policies.On(policy.ForcePINChange)
+	kek := s.heldKey()
+	if kek == nil && role == RoleCryptoOfficer && !initial {
+		kek = seal.NewPartKEK()
+	}
+	if kek != nil {
+		defer kek.Wipe()
+	}
+	if kek == nil && (role == RoleCryptoUser || old != nil && role.usesPrivate()) {
+		return cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "the %v does not hold the partition's key", maker)
+	}
+	event, epoch := audit.EventRoleCreate, uint64(1)
+	if old != nil {
+		event, epoch = audit.EventPINReset, old.wrap.Epoch+1
+	}
+	made, err := p.newCredential(role, epoch, kek, pin)
+	if err != nil {
+		return err
+	}
+	made.initial = initial
+	p.config.Verifier.Forget(uint64(p.id), role.User())
+	return storeError(p.config.Store.Update(func(w keystore.Writer) error {
+		if err := p.putCredential(w, role, made); err != nil {
+			return err
+		}
+		return s.member.record(w, s.member.Role(), audit.Record{Event: event, Detail: role.String()})
+	}))
+}
+
+// mayReset tells whether a role that is there may be given another PIN by its maker.
+func (p *Partition) mayReset(role Role) bool {
+	switch role {
+	case RoleCryptoUser:
+		return true
+	case RoleCryptoOfficer:
+		return p.config.HSMPolicies().On(policy.ResetPIN)
+	}
+	return false
+}
+
+// heldKey is a copy of what the login's credential held, for the caller to wipe; nil
+// when that was nothing.
+func (s *Session) heldKey() *seal.PartKEK {
+	s.partition.mu.Lock()
+	defer s.partition.mu.Unlock()
+	if s.member.kek == nil {
+		return nil
+	}
+	return s.member.kek.Clone()
+}
+
+func (p *Partition) readCredential(role Role) (c *credential, err error) {
+	err = p.config.Store.View(func(r keystore.Reader) error {
+		c, err = p.credentialOf(r, role)
+		return err
+	})
+	return c, storeError(err)
+}
+
+// Role is who the session's application is logged in as.
+func (s *Session) Role() Role { return s.member.Role() }
+
+// Partition is the partition that the session is on.
+func (s *Session) Partition() *Partition { return s.partition }
+
+// Expired tells whether the login was with an initial PIN that has not been changed:
+// everything but that, logging out and asking for information gives CKR_PIN_EXPIRED.
+func (s *Session) Expired() bool { return s.member.expired.Load() }
+
+// Authorized checks that the session is a role's. Errors: CKR_USER_NOT_LOGGED_IN,
+// CKR_PIN_EXPIRED.
+func (s *Session) Authorized(role Role) error {
+	if s.Role() != role {
+		return cryptoki.Errorf(cryptoki.CKR_USER_NOT_LOGGED_IN, "this is for the %v", role)
+	}
+	if s.Expired() {
+		return cryptoki.CKR_PIN_EXPIRED
+	}
+	return nil
+}
+
+// Record writes an entry about the partition by the session's role, in the transaction
+// of the act itself.
+func (s *Session) Record(w keystore.Writer, r audit.Record) error {
+	return s.member.record(w, s.member.Role(), r)
+}

@@ -1,0 +1,80 @@
+package partition
+
+import (
+	"encoding/binary"
+
+	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/object"
+	"tidelock.dev/tidelock/seal"
+)
+
+// Usage is how full a partition is.
+type Usage struct {
+	// Used is the size of all token objects together, in bytes.
+	Used uint64
+	// Objects is their number.
+	Objects uint64
+}
+
+// A usage record is both numbers in eight bytes each, and a MAC. It moves in the
+// transaction of the object, so nothing is ever counted twice or forgotten.
+
+func (p *Partition) usageContext(b []byte) seal.Context {
+	return seal.NewContext("usage").Uint64(uint64(p.id)).Bytes(b)
+}
+
+func (p *Partition) putUsage(w keystore.Writer, u Usage) error {
+	b := binary.BigEndian.AppendUint64(nil, u.Used)
+	b = binary.BigEndian.AppendUint64(b, u.Objects)
+	sum := p.config.Counters.Sum(p.usageContext(b))
+	return w.Put(keystore.TableCounter, p.id.key(keyUsage), append(b, sum[:]...))
+}
+
+func (p *Partition) usage(r keystore.Reader) (Usage, error) {
+	b, err := r.Get(keystore.TableCounter, p.id.key(keyUsage))
+	if err != nil {
+		return Usage{}, err
+	}
+	if b == nil && p.retired.Load() {
+		return Usage{}, cryptoki.Errorf(cryptoki.CKR_DEVICE_REMOVED, "the partition was erased")
+	}
+	if len(b) != 16+seal.MACSize || !p.config.Counters.Verify(p.usageContext(b[:16]), b[16:]) {
+		return Usage{}, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the usage of partition %d is missing or damaged", p.id)
+	}
+	return Usage{Used: binary.BigEndian.Uint64(b), Objects: binary.BigEndian.Uint64(b[8:])}, nil
+}
+
+// Usage is how full the partition is now.
+func (p *Partition) Usage() (u Usage, err error) {
+	err = p.config.Store.View(func(r keystore.Reader) error {
+		u, err = p.usage(r)
+		return err
+	})
+	return u, storeError(err)
+}
+
+// occupy counts objects that come, go or change their size inside an update. Error:
+// CKR_DEVICE_MEMORY when they do not fit.
+func (p *Partition) occupy(w keystore.Writer, come, gone []*object.Object) error {
+	if len(come)+len(gone) == 0 {
+		return nil
+	}
+	u, err := p.usage(w)
+	if err != nil {
+		return err
+	}
+	before := u.Used
+	for _, o := range gone {
+		u.Used -= o.Size()
+		u.Objects--
+	}
+	for _, o := range come {
+		u.Used += o.Size()
+		u.Objects++
+	}
+	if size := p.Identity().Size; u.Used > size && u.Used > before {
+		return cryptoki.Errorf(cryptoki.CKR_DEVICE_MEMORY, "the partition has %d bytes, and would need %d", size, u.Used)
+	}
+	return p.putUsage(w, u)
+}
