@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -15,13 +16,19 @@ import (
 
 // Config is the content of tidelock.toml. Every setting may be left out.
 type Config struct {
-	Socket struct {
-		// Mode is the permission bits of the socket, octal.
-		Mode string `toml:"mode"`
-		// AllowedUIDs may connect beside root and the server's user, as far as Mode lets
-		// them reach the socket; none is everybody whom Mode lets.
-		AllowedUIDs []uint32 `toml:"allowed_uids"`
-	} `toml:"socket"`
+	// Socket is the applications' socket, Admin the administrators'.
+	Socket SocketConfig `toml:"socket"`
+	Admin  SocketConfig `toml:"admin"`
+	Limits struct {
+		// Connections bounds those of all applications, ConnectionsPerUser those of one
+		// user; 0 is the default, and for a user no bound of his own.
+		Connections        int `toml:"connections"`
+		ConnectionsPerUser int `toml:"connections_per_user"`
+	} `toml:"limits"`
+	Server struct {
+		// IdleExit ends the server when no application was there for so long; "0" never.
+		IdleExit string `toml:"idle_exit"`
+	} `toml:"server"`
 	Login struct {
 		// TicketLifetime is how long an application's login outlives the server, such as
 		// "24h"; "0" turns that off.
@@ -34,11 +41,28 @@ type Config struct {
 	Log struct {
 		// Level is debug, info, warn or error.
 		Level string `toml:"level"`
+		// Format is text or json.
+		Format string `toml:"format"`
 	} `toml:"log"`
+	Metrics struct {
+		// Listen is where Prometheus asks: an address of this host such as
+		// "127.0.0.1:9464", or "unix:" and a path; "" is nowhere.
+		Listen string `toml:"listen"`
+	} `toml:"metrics"`
+}
+
+// SocketConfig says who may connect to a socket.
+type SocketConfig struct {
+	// Mode is the permission bits of the socket, octal.
+	Mode string `toml:"mode"`
+	// AllowedUIDs may connect beside root and the server's user, as far as Mode lets
+	// them reach the socket; none is everybody whom Mode lets.
+	AllowedUIDs []uint32 `toml:"allowed_uids"`
 }
 
 // DefaultConfig is what a new home gets.
-const DefaultConfig = `# Tidelock: configuration of this HSM. Unknown keys are refused.
+const DefaultConfig = `# Tidelock: configuration of this HSM. Unknown keys are refused. A running server
+# reads it again on SIGHUP; docs/running.md says which settings then change.
 
 [socket]
 # Permission bits of the socket. 0600: only the user that runs the server.
@@ -46,6 +70,21 @@ mode = "0600"
 # Users who may connect beside root and that user, of those whom the mode lets;
 # [] is all of them.
 allowed_uids = []
+
+[admin]
+# The same for run/admin.sock, by which the HSM itself is administered.
+mode = "0600"
+allowed_uids = []
+
+[limits]
+# Connections of all applications, and of one user's; 0 for a user is no bound of
+# his own. Administrators have a bound of their own.
+connections = 4096
+connections_per_user = 0
+
+[server]
+# Leave when no application was there for so long, such as "10m"; "0" is never.
+idle_exit = "0"
 
 [login]
 # How long the login of a running application outlives the server, so that a restart
@@ -60,6 +99,12 @@ file = "witness"
 [log]
 # debug, info, warn or error. debug also tells why a call was refused.
 level = "info"
+# text or json.
+format = "text"
+
+[metrics]
+# Where Prometheus asks: "127.0.0.1:9464", or "unix:run/metrics.sock"; "" is nowhere.
+listen = ""
 `
 
 // maxConfig bounds the configuration file, in bytes.
@@ -87,53 +132,109 @@ func (h Home) ReadConfig() (Config, error) {
 }
 
 func parseConfig(text []byte) (Config, error) {
-	var c Config
-	d := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		var unknown *toml.StrictMissingError
-		if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
-			row, _ := unknown.Errors[0].Position()
-			return Config{}, fmt.Errorf("line %d: unknown key %q", row, strings.Join(unknown.Errors[0].Key(), "."))
-		}
-		var at *toml.DecodeError
-		if errors.As(err, &at) {
-			row, column := at.Position()
-			return Config{}, fmt.Errorf("line %d, column %d: %w", row, column, err)
-		}
-		return Config{}, err
-	}
-	if _, err := c.SocketMode(); err != nil {
-		return Config{}, err
-	}
-	if _, err := c.LogLevel(); err != nil {
-		return Config{}, err
-	}
-	if _, err := c.TicketLife(); err != nil {
-		return Config{}, err
-	}
-	return c, nil
+	c, faults := decodeConfig(text)
+	return c, errors.Join(faults...)
 }
 
-// SocketMode is the socket's permission bits.
-func (c Config) SocketMode() (os.FileMode, error) {
-	if c.Socket.Mode == "" {
+// CheckConfig gives all that is wrong with the text of a configuration, each fault with
+// its line or key; none where a server would take it.
+func CheckConfig(text []byte) []error {
+	if len(text) > maxConfig {
+		return []error{fmt.Errorf("%d bytes, more than %d", len(text), maxConfig)}
+	}
+	_, faults := decodeConfig(text)
+	return faults
+}
+
+func decodeConfig(text []byte) (c Config, faults []error) {
+	err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&c)
+	var unknown *toml.StrictMissingError
+	var at *toml.DecodeError
+	switch {
+	case errors.As(err, &unknown):
+		for _, e := range unknown.Errors {
+			row, _ := e.Position()
+			faults = append(faults, fmt.Errorf("line %d: unknown key %q", row, strings.Join(e.Key(), ".")))
+		}
+	case errors.As(err, &at):
+		row, column := at.Position()
+		return c, []error{fmt.Errorf("line %d, column %d: %w", row, column, err)}
+	case err != nil:
+		return c, []error{err}
+	}
+	return c, append(faults, c.faults()...)
+}
+
+// faults gives all settings that make no sense.
+func (c Config) faults() []error {
+	var faults []error
+	note := func(err error) {
+		if err != nil {
+			faults = append(faults, err)
+		}
+	}
+	_, err := c.SocketMode()
+	note(err)
+	_, err = c.AdminMode()
+	note(err)
+	note(atMost("limits.connections", c.Limits.Connections))
+	note(atMost("limits.connections_per_user", c.Limits.ConnectionsPerUser))
+	_, err = c.IdleExit()
+	note(err)
+	_, err = c.TicketLife()
+	note(err)
+	_, err = c.LogLevel()
+	note(err)
+	_, err = c.LogJSON()
+	note(err)
+	_, _, err = c.MetricsAddress()
+	note(err)
+	return faults
+}
+
+// maxConnections is the most that a limit may say: each may have 1 MiB under way.
+const maxConnections = 1 << 16
+
+func atMost(key string, n int) error {
+	if n < 0 || n > maxConnections {
+		return fmt.Errorf("%s %d is not a number from 0 to %d", key, n, maxConnections)
+	}
+	return nil
+}
+
+// SocketMode is the permission bits of the applications' socket, AdminMode those of
+// the administrators'.
+func (c Config) SocketMode() (os.FileMode, error) { return c.Socket.mode("socket.mode") }
+func (c Config) AdminMode() (os.FileMode, error)  { return c.Admin.mode("admin.mode") }
+
+func (c SocketConfig) mode(key string) (os.FileMode, error) {
+	if c.Mode == "" {
 		return 0o600, nil
 	}
-	mode, err := strconv.ParseUint(c.Socket.Mode, 8, 32)
+	mode, err := strconv.ParseUint(c.Mode, 8, 32)
 	if err != nil || mode > 0o777 {
-		return 0, fmt.Errorf("socket.mode %q is not permission bits such as \"0660\"", c.Socket.Mode)
+		return 0, fmt.Errorf("%s %q is not permission bits such as \"0660\"", key, c.Mode)
 	}
 	return os.FileMode(mode), nil
 }
 
+// IdleExit is how long a server without applications stays; 0 is for ever.
+func (c Config) IdleExit() (time.Duration, error) {
+	return duration("server.idle_exit", c.Server.IdleExit, 0)
+}
+
 // TicketLife is how long a login outlives the server; 0 is not at all.
 func (c Config) TicketLife() (time.Duration, error) {
-	if c.Login.TicketLifetime == "" {
-		return 24 * time.Hour, nil
+	return duration("login.ticket_lifetime", c.Login.TicketLifetime, 24*time.Hour)
+}
+
+func duration(key, text string, none time.Duration) (time.Duration, error) {
+	if text == "" {
+		return none, nil
 	}
-	d, err := time.ParseDuration(c.Login.TicketLifetime)
+	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("login.ticket_lifetime %q is not a time such as \"24h\", or \"0\"", c.Login.TicketLifetime)
+		return 0, fmt.Errorf("%s %q is not a time such as \"24h\", or \"0\"", key, text)
 	}
 	return d, nil
 }
@@ -151,4 +252,35 @@ func (c Config) LogLevel() (slog.Level, error) {
 		return slog.LevelError, nil
 	}
 	return 0, fmt.Errorf("log.level %q is not debug, info, warn or error", c.Log.Level)
+}
+
+// LogJSON tells whether log records are JSON.
+func (c Config) LogJSON() (bool, error) {
+	switch c.Log.Format {
+	case "", "text":
+		return false, nil
+	case "json":
+		return true, nil
+	}
+	return false, fmt.Errorf("log.format %q is not text or json", c.Log.Format)
+}
+
+// MetricsAddress is where Prometheus asks, as net.Listen takes it; both are empty where
+// nobody may. Numbers of an HSM are nobody's business beyond this host, so only its
+// loopback addresses will do.
+func (c Config) MetricsAddress() (network, address string, err error) {
+	if c.Metrics.Listen == "" {
+		return "", "", nil
+	}
+	if path, unix := strings.CutPrefix(c.Metrics.Listen, "unix:"); unix {
+		if path == "" {
+			return "", "", fmt.Errorf("metrics.listen %q names no socket", c.Metrics.Listen)
+		}
+		return "unix", path, nil
+	}
+	at, err := netip.ParseAddrPort(c.Metrics.Listen)
+	if err != nil || !at.Addr().IsLoopback() {
+		return "", "", fmt.Errorf("metrics.listen %q is not an address of this host such as \"127.0.0.1:9464\", or \"unix:\" and a path", c.Metrics.Listen)
+	}
+	return "tcp", c.Metrics.Listen, nil
 }

@@ -71,6 +71,15 @@ func TestBadConfig(t *testing.T) {
 		"a lifetime of no unit":  {"[login]\nticket_lifetime = \"24\"\n", []string{"login.ticket_lifetime", `"24"`, "24h"}},
 		"a lifetime below zero":  {"[login]\nticket_lifetime = \"-1h\"\n", []string{"login.ticket_lifetime", `"-1h"`}},
 		"no TOML":                {"[socket\nmode", []string{"line 1"}},
+		"an admin mode":          {"[admin]\nmode = \"0999\"\n", []string{"admin.mode", `"0999"`}},
+		"a limit below zero":     {"[limits]\nconnections = -1\n", []string{"limits.connections", "-1", "65536"}},
+		"a limit too large":      {"[limits]\nconnections_per_user = 65537\n", []string{"limits.connections_per_user", "65537"}},
+		"an idle time":           {"[server]\nidle_exit = \"ten\"\n", []string{"server.idle_exit", `"ten"`}},
+		"an unknown format":      {"[log]\nformat = \"xml\"\n", []string{"log.format", `"xml"`, "text or json"}},
+		"metrics for everybody":  {"[metrics]\nlisten = \"0.0.0.0:9464\"\n", []string{"metrics.listen", `"0.0.0.0:9464"`, "127.0.0.1"}},
+		"metrics of a name":      {"[metrics]\nlisten = \"localhost:9464\"\n", []string{"metrics.listen", `"localhost:9464"`}},
+		"metrics on no path":     {"[metrics]\nlisten = \"unix:\"\n", []string{"metrics.listen", "names no socket"}},
+		"several":                {"[log]\nfile = 1\nlevel = \"x\"\n[socket]\nmode = \"9\"\n", []string{"log.file", "log.level", "socket.mode"}},
 		"a key twice":            {"[log]\nlevel = \"info\"\nlevel = \"warn\"\n", []string{"line 3"}},
 		"a zero byte in a value": {"[log]\nlevel = \"in\x00fo\"\n", []string{"line 2"}},
 	} {
@@ -97,6 +106,56 @@ func TestBadConfig(t *testing.T) {
 		_, err := h.ReadConfig()
 		says(t, err, h.Config())
 	})
+}
+
+// Each fault is an error of its own.
+func TestCheckConfig(t *testing.T) {
+	if faults := CheckConfig([]byte(DefaultConfig)); len(faults) != 0 {
+		t.Errorf("a new HSM: %v", faults)
+	}
+	faults := CheckConfig([]byte("[log]\nfile = 1\nlevel = \"x\"\nformat = \"y\"\n[sockets]\nmode = \"9\"\n"))
+	want := []string{`line 2: unknown key "log.file"`, `line 5: unknown key "sockets"`, "log.level", "log.format"}
+	if len(faults) != len(want) {
+		t.Fatalf("%d faults, not %d: %v", len(faults), len(want), faults)
+	}
+	for i, part := range want {
+		says(t, faults[i], part)
+	}
+	if faults := CheckConfig(make([]byte, maxConfig+1)); len(faults) != 1 {
+		t.Errorf("too large: %v", faults)
+	}
+}
+
+func TestProductionSettings(t *testing.T) {
+	c, err := parseConfig([]byte(`
+[admin]
+mode = "0660"
+allowed_uids = [7]
+[limits]
+connections = 100
+connections_per_user = 10
+[server]
+idle_exit = "10m"
+[log]
+format = "json"
+[metrics]
+listen = "[::1]:9464"
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mode, _ := c.AdminMode()
+	idle, _ := c.IdleExit()
+	inJSON, _ := c.LogJSON()
+	network, address, _ := c.MetricsAddress()
+	if mode != 0o660 || !slices.Equal(c.Admin.AllowedUIDs, []uint32{7}) || c.Limits.Connections != 100 || c.Limits.ConnectionsPerUser != 10 ||
+		idle != 10*time.Minute || !inJSON || network != "tcp" || address != "[::1]:9464" {
+		t.Errorf("%+v", c)
+	}
+	c.Metrics.Listen = "unix:run/metrics.sock"
+	if network, address, err := c.MetricsAddress(); err != nil || network != "unix" || address != "run/metrics.sock" {
+		t.Errorf("%q, %q, %v", network, address, err)
+	}
 }
 
 // Whatever is in the file, reading it ends with a configuration whose settings are
