@@ -87,6 +87,40 @@ func TestCryptoUser(t *testing.T) {
 	}
 }
 
+// A reset voids the tickets of logins with the old PIN.
+func TestResetVoidsTickets(t *testing.T) {
+	w := ready(t, 1<<20, nil)
+	w.config.TicketLife = time.Hour
+	w.open()
+	co := w.login(cryptoki.CKU_USER, ownerPIN)
+	code(t, co.InitRole(cryptoki.CKU_CRYPTO_USER, bytes(userPIN)), cryptoki.CKR_OK)
+	for _, reset := range []bool{false, true} {
+		w.last++
+		actor := partition.Actor{Application: uint64(w.last), ID: [16]byte{byte(w.last)}}
+		open := func() (*partition.Member, *partition.Session) {
+			m := w.p.Join(actor)
+			s, err := w.p.Open(m, w.last, 0, true, func() {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m, s
+		}
+		m, s := open()
+		ticket, err := s.Login(cryptoki.CKU_CRYPTO_USER, bytes(userPIN))
+		if err != nil || ticket.Len() == 0 {
+			t.Fatalf("no ticket: %v", err)
+		}
+		if reset {
+			code(t, co.ResetRole(cryptoki.CKU_CRYPTO_USER, bytes(userPIN)), cryptoki.CKR_OK)
+		}
+		m.Leave(true)
+		m, _ = open()
+		if resumed, err := m.Resume(ticket); err != nil || resumed == reset {
+			t.Errorf("reset %v: resumed %v, %v", reset, resumed, err)
+		}
+	}
+}
+
 // With HSM policy 15 the Partition SO can give a locked Crypto Officer a new PIN, and
 // what he keeps survives that.
 func TestResetByOfficer(t *testing.T) {
