@@ -66,6 +66,10 @@ test: deps build lint ## All tests: lint, race, fuzz seeds, C library, behaviour
 bench: deps build ## Measure against SoftHSM in one run
 	$(GO) run ./test/bench
 
+.PHONY: soak
+soak: deps build ## Work for 30 minutes with 64 sessions; fails on an error or growing memory
+	$(GO) run ./test/bench -soak 30m
+
 .PHONY: crash
 crash: ## Kill the server 10,000 times, flip 100,000 bits of its store
 	TIDELOCK_CRASH_KILLS=10000 TIDELOCK_CRASH_FLIPS=100000 TIDELOCK_CRASH_QUICKSTARTS=500 TIDELOCK_CRASH_STARTS=500 \

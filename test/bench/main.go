@@ -1,6 +1,7 @@
 // Command bench compares Tidelock's speed with that of another PKCS#11 module,
 // by default SoftHSM, on the machine that it runs on:
 //
+//	go run ./test/bench -soak 30m
 //	go run ./test/bench [-quick] [-ops p256,rsa2048] [-threads 1,8] [-seconds 2]
 //
 // Both modules get a fresh token in a temporary directory and the same keys. The
@@ -23,6 +24,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"tidelock.dev/tidelock/test/token"
 )
@@ -41,6 +43,8 @@ type plan struct {
 	rounds           int
 	seconds          float64
 	output           string
+	// soak is how long to work on one module alone; 0 is to compare two.
+	soak time.Duration
 }
 
 func main() {
@@ -73,6 +77,9 @@ func run(args []string) error {
 	load, err := compile(root, dir)
 	if err != nil {
 		return err
+	}
+	if p.soak > 0 {
+		return runSoak(p, load, dir)
 	}
 	var sides [2]*side
 	for i, module := range []string{p.module, p.baseline} {
@@ -126,6 +133,7 @@ func parse(args []string, root string) (plan, error) {
 	threads := flags.String("threads", "1,8,64", "numbers of threads")
 	flags.IntVar(&p.rounds, "rounds", 7, "rounds; each number is their median")
 	flags.Float64Var(&p.seconds, "seconds", 1, "length of one measurement")
+	flags.DurationVar(&p.soak, "soak", 0, "work for so long with 64 sessions on -module alone, and watch the server's memory")
 	quick := flags.Bool("quick", false, "a rough answer in half a minute: fewer operations, 3 short rounds")
 	if err := flags.Parse(args); err != nil {
 		return p, err
@@ -149,7 +157,10 @@ func parse(args []string, root string) (plan, error) {
 			p.seconds = 0.3
 		}
 	}
-	if p.baseline == "" {
+	if p.soak < 0 {
+		return p, errors.New("-soak must not be less than 0")
+	}
+	if p.baseline == "" && p.soak == 0 {
 		return p, missing
 	}
 	if p.rounds < 1 || p.seconds <= 0 {
