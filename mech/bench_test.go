@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"slices"
 	"testing"
 
 	"tidelock.dev/tidelock/cryptoki"
@@ -16,16 +17,17 @@ import (
 func BenchmarkOperation(b *testing.B) {
 	data := make([]byte, 1024)
 	digest := sha256.Sum256(data)
-	r, e, ed := rsaPair().pair(b, cryptoki.CKK_RSA), p256Pair().pair(b, cryptoki.CKK_EC), edwardsPair().pair(b, cryptoki.CKK_EC_EDWARDS)
+	r, e, ed := rsaPairBy(b, "go"), p256Pair().pair(b, cryptoki.CKK_EC), edwardsPair().pair(b, cryptoki.CKK_EC_EDWARDS)
 	aes, generic := aesSecret().secret(b, cryptoki.CKK_AES).private, genericKey().secret(b, cryptoki.CKK_GENERIC_SECRET).private
 	gcm := cryptoki.NewGCM(cryptoki.CKM_AES_GCM, cryptoki.GCMParameters{IV: make([]byte, 12), TagBits: 128})
-	for _, c := range []struct {
+	type operation struct {
 		name string
 		f    Function
 		m    cryptoki.Mechanism
 		key  Key
 		data []byte
-	}{
+	}
+	operations := []operation{
 		{"ECDSA", Sign, cryptoki.New(cryptoki.CKM_ECDSA), e.private, digest[:]},
 		{"ECDSA_SHA256", Sign, cryptoki.New(cryptoki.CKM_ECDSA_SHA256), e.private, data},
 		{"RSA", Sign, cryptoki.New(cryptoki.CKM_SHA256_RSA_PKCS), r.private, data},
@@ -34,7 +36,12 @@ func BenchmarkOperation(b *testing.B) {
 		{"GCM", Encrypt, gcm, aes, data},
 		{"CBC", Encrypt, cryptoki.NewBytes(cryptoki.CKM_AES_CBC_PAD, make([]byte, 16)), aes, data},
 		{"SHA256", Digest, cryptoki.New(cryptoki.CKM_SHA256), nil, data},
-	} {
+	}
+	if slices.Contains(rsaProviders(b), "libcrypto") {
+		key := rsaPairBy(b, "libcrypto").private
+		operations = append(operations, operation{"RSA-libcrypto", Sign, cryptoki.New(cryptoki.CKM_SHA256_RSA_PKCS), key, data})
+	}
+	for _, c := range operations {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			entry, _ := Lookup(c.m.Type)
@@ -62,7 +69,7 @@ func BenchmarkOperation(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			digest := sha256.Sum256(data)
-			if _, err := rsa.SignPKCS1v15(nil, r.private.(*rsaKey).private, crypto.SHA256, digest[:]); err != nil {
+			if _, err := rsa.SignPKCS1v15(nil, rsaStandard(b), crypto.SHA256, digest[:]); err != nil {
 				b.Fatal(err)
 			}
 		}

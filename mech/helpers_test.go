@@ -183,34 +183,37 @@ func signatureUses(t testing.TB) []use {
 	add := func(k keys, length int, m cryptoki.Mechanism, suffix string) {
 		uses = append(uses, use{m.Type.String() + suffix, m, k, length})
 	}
-	rsa, p256, p384 := rsaPair().pair(t, cryptoki.CKK_RSA), p256Pair().pair(t, cryptoki.CKK_EC), p384Pair().pair(t, cryptoki.CKK_EC)
-	add(rsa, 51, cryptoki.New(cryptoki.CKM_RSA_PKCS), "")
+	p256, p384 := p256Pair().pair(t, cryptoki.CKK_EC), p384Pair().pair(t, cryptoki.CKK_EC)
 	add(p256, 32, cryptoki.New(cryptoki.CKM_ECDSA), " P-256")
 	add(p384, 48, cryptoki.New(cryptoki.CKM_ECDSA), " P-384")
-	add(rsa, 32, cryptoki.NewPSS(cryptoki.CKM_RSA_PKCS_PSS, pssParameters(cryptoki.CKM_SHA256, cryptoki.CKG_MGF1_SHA256, 20)), "")
-	for _, m := range []cryptoki.MechanismType{
-		cryptoki.CKM_SHA224_RSA_PKCS, cryptoki.CKM_SHA256_RSA_PKCS, cryptoki.CKM_SHA384_RSA_PKCS, cryptoki.CKM_SHA512_RSA_PKCS,
-	} {
-		add(rsa, 0, cryptoki.New(m), "")
+	for _, by := range rsaProviders(t) {
+		rsa, suffix := rsaPairBy(t, by), " by "+by
+		add(rsa, 51, cryptoki.New(cryptoki.CKM_RSA_PKCS), suffix)
+		add(rsa, 32, cryptoki.NewPSS(cryptoki.CKM_RSA_PKCS_PSS, pssParameters(cryptoki.CKM_SHA256, cryptoki.CKG_MGF1_SHA256, 20)), suffix)
+		for _, m := range []cryptoki.MechanismType{
+			cryptoki.CKM_SHA224_RSA_PKCS, cryptoki.CKM_SHA256_RSA_PKCS, cryptoki.CKM_SHA384_RSA_PKCS, cryptoki.CKM_SHA512_RSA_PKCS,
+		} {
+			add(rsa, 0, cryptoki.New(m), suffix)
+		}
+		for _, p := range []struct {
+			m    cryptoki.MechanismType
+			hash cryptoki.MechanismType
+			mgf  cryptoki.MGF
+			salt uint64
+		}{
+			{cryptoki.CKM_SHA224_RSA_PKCS_PSS, cryptoki.CKM_SHA224, cryptoki.CKG_MGF1_SHA224, 28},
+			{cryptoki.CKM_SHA256_RSA_PKCS_PSS, cryptoki.CKM_SHA256, cryptoki.CKG_MGF1_SHA256, 32},
+			{cryptoki.CKM_SHA384_RSA_PKCS_PSS, cryptoki.CKM_SHA384, cryptoki.CKG_MGF1_SHA384, 48},
+			{cryptoki.CKM_SHA512_RSA_PKCS_PSS, cryptoki.CKM_SHA512, cryptoki.CKG_MGF1_SHA512, 190},
+		} {
+			add(rsa, 0, cryptoki.NewPSS(p.m, pssParameters(p.hash, p.mgf, p.salt)), suffix)
+		}
 	}
 	for _, m := range []cryptoki.MechanismType{
 		cryptoki.CKM_ECDSA_SHA224, cryptoki.CKM_ECDSA_SHA256, cryptoki.CKM_ECDSA_SHA384, cryptoki.CKM_ECDSA_SHA512,
 	} {
 		add(p256, 0, cryptoki.New(m), " P-256")
 		add(p384, 0, cryptoki.New(m), " P-384")
-	}
-	for _, p := range []struct {
-		m    cryptoki.MechanismType
-		hash cryptoki.MechanismType
-		mgf  cryptoki.MGF
-		salt uint64
-	}{
-		{cryptoki.CKM_SHA224_RSA_PKCS_PSS, cryptoki.CKM_SHA224, cryptoki.CKG_MGF1_SHA224, 28},
-		{cryptoki.CKM_SHA256_RSA_PKCS_PSS, cryptoki.CKM_SHA256, cryptoki.CKG_MGF1_SHA256, 32},
-		{cryptoki.CKM_SHA384_RSA_PKCS_PSS, cryptoki.CKM_SHA384, cryptoki.CKG_MGF1_SHA384, 48},
-		{cryptoki.CKM_SHA512_RSA_PKCS_PSS, cryptoki.CKM_SHA512, cryptoki.CKG_MGF1_SHA512, 190},
-	} {
-		add(rsa, 0, cryptoki.NewPSS(p.m, pssParameters(p.hash, p.mgf, p.salt)), "")
 	}
 	ed := edwardsPair().pair(t, cryptoki.CKK_EC_EDWARDS)
 	add(ed, 0, cryptoki.New(cryptoki.CKM_EDDSA), "")
@@ -230,24 +233,30 @@ func signatureUses(t testing.TB) []use {
 // cipherUses are uses of every encryption mechanism.
 func cipherUses(t testing.TB) []use {
 	t.Helper()
-	aes, rsa := aesSecret().secret(t, cryptoki.CKK_AES), rsaPair().pair(t, cryptoki.CKK_RSA)
+	aes := aesSecret().secret(t, cryptoki.CKK_AES)
 	gcm := func(iv int, tag uint64) cryptoki.Mechanism {
 		return cryptoki.NewGCM(cryptoki.CKM_AES_GCM, cryptoki.GCMParameters{IV: make([]byte, iv), AAD: []byte("aad"), TagBits: tag})
 	}
-	return []use{
+	uses := []use{
 		{"CBC", cryptoki.NewBytes(cryptoki.CKM_AES_CBC_PAD, []byte("0123456789abcdef")), aes, 0},
 		{"GCM", gcm(12, 128), aes, 0},
 		{"GCM short tag", gcm(12, 96), aes, 0},
 		{"GCM long IV", gcm(256, 128), aes, 0},
 		{"GCM short IV and tag", gcm(1, 104), aes, 0},
-		{"OAEP", cryptoki.NewOAEP(cryptoki.CKM_RSA_PKCS_OAEP, cryptoki.OAEPParameters{
-			HashAlg: cryptoki.CKM_SHA256, MGF: cryptoki.CKG_MGF1_SHA256, Source: cryptoki.CKZ_DATA_SPECIFIED,
-		}), rsa, 190},
-		{"OAEP SHA-1, label", cryptoki.NewOAEP(cryptoki.CKM_RSA_PKCS_OAEP, cryptoki.OAEPParameters{
-			HashAlg: cryptoki.CKM_SHA_1, MGF: cryptoki.CKG_MGF1_SHA1, Source: cryptoki.CKZ_DATA_SPECIFIED, SourceData: []byte("label"),
-		}), rsa, 100},
-		{"OAEP two hashes", cryptoki.NewOAEP(cryptoki.CKM_RSA_PKCS_OAEP, cryptoki.OAEPParameters{
-			HashAlg: cryptoki.CKM_SHA512, MGF: cryptoki.CKG_MGF1_SHA1,
-		}), rsa, 1},
 	}
+	for _, by := range rsaProviders(t) {
+		rsa := rsaPairBy(t, by)
+		uses = append(uses, []use{
+			{"OAEP by " + by, cryptoki.NewOAEP(cryptoki.CKM_RSA_PKCS_OAEP, cryptoki.OAEPParameters{
+				HashAlg: cryptoki.CKM_SHA256, MGF: cryptoki.CKG_MGF1_SHA256, Source: cryptoki.CKZ_DATA_SPECIFIED,
+			}), rsa, 190},
+			{"OAEP SHA-1, label, by " + by, cryptoki.NewOAEP(cryptoki.CKM_RSA_PKCS_OAEP, cryptoki.OAEPParameters{
+				HashAlg: cryptoki.CKM_SHA_1, MGF: cryptoki.CKG_MGF1_SHA1, Source: cryptoki.CKZ_DATA_SPECIFIED, SourceData: []byte("label"),
+			}), rsa, 100},
+			{"OAEP two hashes by " + by, cryptoki.NewOAEP(cryptoki.CKM_RSA_PKCS_OAEP, cryptoki.OAEPParameters{
+				HashAlg: cryptoki.CKM_SHA512, MGF: cryptoki.CKG_MGF1_SHA1,
+			}), rsa, 1},
+		}...)
+	}
+	return uses
 }

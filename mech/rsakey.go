@@ -2,7 +2,6 @@ package mech
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"math/big"
@@ -79,7 +78,7 @@ func generateRSA(m *cryptoki.Mechanism, public, _ cryptoki.Template) (pub, priv 
 // rsaKey is an RSA key, public or private.
 type rsaKey struct {
 	public  *rsa.PublicKey
-	private *rsa.PrivateKey // nil in a public key
+	private rsaPrivate // nil in a public key
 }
 
 func (k *rsaKey) Type() cryptoki.KeyType { return cryptoki.CKK_RSA }
@@ -88,21 +87,6 @@ func (k *rsaKey) Type() cryptoki.KeyType { return cryptoki.CKK_RSA }
 func (k *rsaKey) Size() uint64 { return uint64(k.public.N.BitLen()) }
 
 func (k *rsaKey) hasPrivate() bool { return k.private != nil }
-
-// privateOperation is the one place where a private RSA key works. opts chooses
-// the padding: a crypto.Hash for PKCS #1 v1.5 (0 for a DigestInfo made by the
-// caller), *rsa.PSSOptions, or *rsa.OAEPOptions for decryption.
-func (k *rsaKey) privateOperation(input []byte, opts any) ([]byte, error) {
-	switch o := opts.(type) {
-	case crypto.Hash:
-		return rsa.SignPKCS1v15(nil, k.private, o, input)
-	case *rsa.PSSOptions:
-		return rsa.SignPSS(rand.Reader, k.private, o.Hash, input, o)
-	case *rsa.OAEPOptions:
-		return k.private.Decrypt(nil, input, o)
-	}
-	panic("mech: internal error: no such RSA padding")
-}
 
 // parseRSAPublic reads CKA_MODULUS and CKA_PUBLIC_EXPONENT.
 func parseRSAPublic(a attributes) (*rsaKey, error) {
@@ -173,5 +157,5 @@ func parseRSAPrivate(a attributes) (*rsaKey, error) {
 	if err := key.Validate(); err != nil {
 		return nil, cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_VALUE_INVALID, "the parts of the RSA key do not belong together: %w", err)
 	}
-	return &rsaKey{public: &key.PublicKey, private: key}, nil
+	return &rsaKey{public: public, private: providedRSA(key)}, nil
 }

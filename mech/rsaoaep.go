@@ -80,7 +80,7 @@ func (o *oaep) open(data []byte) ([]byte, error) {
 	if len(data) != o.key.public.Size() {
 		return nil, cryptoki.Errorf(cryptoki.CKR_ENCRYPTED_DATA_LEN_RANGE, "%d bytes of data where the modulus has %d", len(data), o.key.public.Size())
 	}
-	out, err := o.key.privateOperation(data, &o.options)
+	out, err := o.key.private.DecryptOAEP(data, &o.options)
 	if err != nil {
 		return nil, errDecryption
 	}

@@ -50,7 +50,7 @@ func (s *pkcs1) sign(input []byte) ([]byte, error) {
 	if err := s.fits(input); err != nil {
 		return nil, err
 	}
-	sig, err := s.key.privateOperation(input, s.hash)
+	sig, err := s.key.private.SignPKCS1v15(s.hash, input)
 	if err != nil {
 		return nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "RSA signature: %w", err)
 	}

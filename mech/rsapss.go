@@ -80,7 +80,7 @@ func (s *pss) sign(input []byte) ([]byte, error) {
 	if err := s.fits(input); err != nil {
 		return nil, err
 	}
-	sig, err := s.key.privateOperation(input, &s.options)
+	sig, err := s.key.private.SignPSS(input, &s.options)
 	if err != nil {
 		return nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "RSA signature: %w", err)
 	}

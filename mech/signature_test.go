@@ -179,7 +179,7 @@ func TestWholeMessageEqualsDigest(t *testing.T) {
 	r := rsaPair().pair(t, cryptoki.CKK_RSA)
 	whole := once(t, Sign, cryptoki.New(cryptoki.CKM_SHA256_RSA_PKCS), r.private, data, nil)
 	raw := once(t, Sign, cryptoki.New(cryptoki.CKM_RSA_PKCS), r.private, info, nil)
-	own, err := rsa.SignPKCS1v15(nil, r.private.(*rsaKey).private, crypto.SHA256, digest[:])
+	own, err := rsa.SignPKCS1v15(nil, rsaStandard(t), crypto.SHA256, digest[:])
 	if err != nil || !bytes.Equal(whole, raw) || !bytes.Equal(whole, own) {
 		t.Errorf("PKCS #1 v1.5: whole %x, raw %x, package rsa %x, %v", whole, raw, own, err)
 	}

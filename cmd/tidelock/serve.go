@@ -80,6 +80,9 @@ func runServer(ctx context.Context, h home.Home, o options) error {
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	harden.Process(log)
+	if err := startRSA(log); err != nil {
+		return err
+	}
 	opened, err := h.Open(config, home.Options{
 		AcceptRollback: o.acceptRollback, Server: "tidelock " + version, Memory: harden.Status, Log: log,
 	})
