@@ -37,7 +37,7 @@ func (t *Table) Change(current, above Set, changes []Change) (next Set, destruct
 		named[c.ID] = true
 		next = next.With(c.ID, c.Value)
 	}
-	if t.moves && next.Has(Version) && next.Value(Version) != current.Value(Version) {
+	if t.versions() && next.Value(Version) != current.Value(Version) {
 		next = move(next, named)
 	}
 	if err := t.Check(next, above); err != nil {
@@ -46,7 +46,7 @@ func (t *Table) Change(current, above Set, changes []Change) (next Set, destruct
 	for id := range named {
 		e, _ := t.Entry(id)
 		from, to := current.Value(id), next.Value(id)
-		if withVersion := moved(id) || id == PerKeyAuth; withVersion && next.Value(Version) != current.Value(Version) {
+		if t.versions() && (moved(id) || id == PerKeyAuth) && next.Value(Version) != current.Value(Version) {
 			continue // whether that erases is the version's to say
 		}
 		destructive = destructive || e.destructive(from, to)

@@ -10,6 +10,7 @@ import (
 var (
 	old  = firmware.Level{Major: 7, Minor: 4, Patch: 2}
 	v780 = firmware.Level{Major: 7, Minor: 8}
+	v790 = firmware.Level{Major: 7, Minor: 9}
 )
 
 func TestDefaults(t *testing.T) {

@@ -20,6 +20,7 @@ const (
 	PerKeyAuth       ID = 40
 	Version          ID = 41
 	NonFIPS          ID = 43
+	Prehash          ID = 45
 )
 
 // Policies of the HSM that cap those of partitions.
@@ -39,6 +40,12 @@ var caps = map[ID]ID{
 	PrivateUnmasking: HSMUnmasking,
 	SecretUnmasking:  HSMUnmasking,
 	NonFIPS:          HSMNonFIPS,
+}
+
+// capped tells whether a partition policy must be 0 under the HSM's policies.
+func capped(id ID, above Set) bool {
+	ceiling, has := caps[id]
+	return has && above.Has(ceiling) && !above.On(ceiling)
 }
 
 // follow are the policies that always have the value of the partition version.
@@ -79,10 +86,9 @@ func rules() []rule {
 		})
 	}
 	for _, id := range slices.Sorted(maps.Keys(caps)) {
-		above := caps[id]
 		all = append(all, rule{
-			fmt.Sprintf("policy %d needs HSM policy %d, which is off", id, above),
-			func(s, hsm Set) bool { return !s.On(id) || !hsm.Has(above) || hsm.On(above) },
+			fmt.Sprintf("policy %d needs HSM policy %d, which is off", id, caps[id]),
+			func(s, above Set) bool { return !s.On(id) || !capped(id, above) },
 		})
 	}
 	return all

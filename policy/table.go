@@ -36,21 +36,30 @@ func (e Entry) destructive(from, to uint64) bool {
 	return to > from && e.DestructiveOn || to < from && e.DestructiveOff
 }
 
+// Kind says whose policies they are.
+type Kind string
+
+const (
+	OfHSM       Kind = "hsm"
+	OfPartition Kind = "partition"
+)
+
 // A Table holds the entries of one firmware level, for the HSM or for its partitions.
 type Table struct {
+	kind    Kind
+	level   firmware.Level
 	entries []Entry
 	rules   []rule
-	moves   bool // partition version moves other policies
 }
 
 // HSM is the table of the HSM's own policies at a level.
 func HSM(level firmware.Level) *Table {
-	return &Table{entries: at(hsmRows(), level)}
+	return &Table{kind: OfHSM, level: level, entries: at(hsmRows(), level)}
 }
 
 // Partition is the table of a partition's policies at a level.
 func Partition(level firmware.Level) *Table {
-	return &Table{entries: at(partitionRows(), level), rules: partitionRules, moves: true}
+	return &Table{kind: OfPartition, level: level, entries: at(partitionRows(), level), rules: partitionRules}
 }
 
 // Entries are the table's entries in the order of their numbers.
@@ -65,8 +74,12 @@ func (t *Table) Entry(id ID) (Entry, bool) {
 	return t.entries[i], true
 }
 
-// Defaults are the values of a new HSM (version 0) or a new partition of a version.
+// Defaults are the values of a new HSM (version 0) or a new partition of a version,
+// which matters only at levels that have versions.
 func (t *Table) Defaults(version uint8) Set {
+	if !t.versions() {
+		version = 0
+	}
 	values := make(map[ID]uint64, len(t.entries))
 	for _, e := range t.entries {
 		values[e.ID] = e.Default[min(version, 1)]
@@ -74,27 +87,43 @@ func (t *Table) Defaults(version uint8) Set {
 	return Set{values}
 }
 
+// versions tells whether the table is of partitions that have a version.
+func (t *Table) versions() bool {
+	return t.kind == OfPartition && t.level.Has(firmware.PartitionVersions)
+}
+
 // Under are the defaults of a new partition, lowered to what the HSM's policies
 // allow. A version that they do not allow at all is an error of Check.
 func (t *Table) Under(version uint8, above Set) Set {
 	s := t.Defaults(version)
-	for id, cap := range caps {
-		if s.On(id) && !moved(id) && above.Has(cap) && !above.On(cap) {
+	for id := range s.values {
+		if !moved(id) && capped(id, above) {
 			s.values[id] = 0
 		}
 	}
 	return s
 }
 
-// Carry is what an update to the table's level makes of a set of another level:
-// values stay, within what the level allows, new policies have the default of
-// version 0, and policies that the level does not have are gone.
-func (t *Table) Carry(old Set) Set {
+// Carry is what an update to the table's level makes of a set of an older level, under
+// the HSM's own policies: values stay, new policies have the default of version 0,
+// and policies that the level does not have are gone.
+func (t *Table) Carry(old, above Set) Set {
 	s := t.Defaults(0)
 	for _, e := range t.entries {
 		if old.Has(e.ID) {
-			s.values[e.ID] = min(max(old.Value(e.ID), e.Min), e.Capability)
+			s.values[e.ID] = old.Value(e.ID)
 		}
+	}
+	if t.versions() && !old.Has(Version) {
+		s = move(s, nil) // masking was a policy of its own before there were versions
+	}
+	for id := range s.values {
+		if !old.Has(id) && capped(id, above) {
+			s.values[id] = 0
+		}
+	}
+	if s.Has(Prehash) && !old.Has(Prehash) && s.On(NonFIPS) && (old.Has(NonFIPS) || above.On(HSMNonFIPS)) {
+		s.values[Prehash] = 1 // what worked outside FIPS configuration goes on working
 	}
 	return s
 }
