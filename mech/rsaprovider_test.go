@@ -98,7 +98,7 @@ func TestProvidersAgree(t *testing.T) {
 	}
 }
 
-// TestLibcryptoIsBounded has far more callers than processors on one key.
+// TestManyCallersOfLibcrypto has far more callers than processors on one key.
 func TestManyCallersOfLibcrypto(t *testing.T) {
 	if len(rsaProviders(t)) == 1 {
 		t.Skip("no libcrypto here")
@@ -123,7 +123,7 @@ func TestManyCallersOfLibcrypto(t *testing.T) {
 	wg.Wait()
 }
 
-// TestSmallExponent has a key of the exponent 3, which libcrypto must take too.
+// TestSmallExponent has a key with the exponent 3, which libcrypto must take too.
 func TestSmallExponent(t *testing.T) {
 	if len(rsaProviders(t)) == 1 {
 		t.Skip("no libcrypto here")

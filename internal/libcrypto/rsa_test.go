@@ -8,6 +8,9 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -109,5 +112,26 @@ func TestFreed(t *testing.T) {
 			t.Fatalf("%q, %v", got, err)
 		}
 		runtime.GC()
+	}
+}
+
+// TestConfiguration runs TestFreed where openssl.cnf asks for what is not there: it is
+// not ours to read.
+func TestConfiguration(t *testing.T) {
+	testKey(t)
+	config := filepath.Join(t.TempDir(), "openssl.cnf")
+	if err := os.WriteFile(config, []byte(`config_diagnostics = 1
+openssl_conf = all
+[all]
+alg_section = algorithms
+[algorithms]
+default_properties = fips=yes
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := exec.Command(os.Args[0], "-test.run=^TestFreed$")
+	again.Env = append(os.Environ(), "OPENSSL_CONF="+config)
+	if out, err := again.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
