@@ -75,7 +75,8 @@ func (c *Client) Close() error {
 }
 
 // Do makes one call. The error carries the server's code; a connection that failed
-// gives CKR_DEVICE_ERROR. Byte strings in the reply are valid until the next call.
+// gives CKR_DEVICE_ERROR. The reply is filled where the server answered in spite of an
+// error, as CallGetAttributes does. Byte strings in the reply are valid until the next call.
 func (c *Client) Do(call wire.Call, session cryptoki.SessionHandle, request, reply wire.Message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,9 +102,16 @@ func (c *Client) Do(call wire.Call, session cryptoki.SessionHandle, request, rep
 		if h.Request != header.Request || h.Call != call {
 			return cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "a reply to %v instead of %v", h.Call, call)
 		}
+		// Some codes come with the answer, as that of an attribute that is not there.
+		if h.Code != cryptoki.CKR_OK && len(body) == 0 {
+			return h.Code
+		}
+		if err := reply.Parse(body); err != nil {
+			return err
+		}
 		if h.Code != cryptoki.CKR_OK {
 			return h.Code
 		}
-		return reply.Parse(body)
+		return nil
 	}
 }

@@ -93,3 +93,7 @@ func (c Call) String() string {
 	}
 	return fmt.Sprintf("Call(%d)", uint16(c))
 }
+
+// AdminSlot is the administration's slot, where the HSM SO and the Auditor log in. It
+// is on the administrators' socket only.
+const AdminSlot = 65536

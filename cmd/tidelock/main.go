@@ -7,7 +7,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -15,14 +14,14 @@ import (
 
 func main() { os.Exit(run()) }
 
-// run executes the command line and returns the exit status: 0, or 1 after an error
-// that has been printed.
+// run executes the command line and returns the exit status; an error has been
+// printed.
 func run() int {
 	if err := rootCommand().Execute(); err != nil {
-		fmt.Fprintln(os.Stderr, "tidelock:", err)
-		return 1
+		explain(os.Stderr, err)
+		return exitStatus(err)
 	}
-	return 0
+	return exitOK
 }
 
 func rootCommand() *cobra.Command {
@@ -46,7 +45,8 @@ process, and programs reach them through PKCS#11 (libtidelock.so).`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().String("home", "", "directory of the HSM (default $TIDELOCK_HOME)")
 	root.PersistentFlags().StringP("output", "o", "text", "text or json")
-	root.AddCommand(quickstartCommand(), serveCommand(), stopCommand(), autostartCommand(), hsmCommand(), partitionCommand(), auditCommand(), versionCommand())
+	root.AddCommand(quickstartCommand(), serveCommand(), stopCommand(), autostartCommand(), hsmCommand(), partitionCommand(), auditCommand(), roleCommand(), clientCommand(), keyCommand(), configCommand(), versionCommand())
+	markUsage(root)
 	return root
 }
 
@@ -56,7 +56,7 @@ func group(cmd *cobra.Command, commands ...*cobra.Command) *cobra.Command {
 	cmd.DisableFlagsInUseLine = true
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
+			return wrongUse("unknown command %q for %q", args[0], cmd.CommandPath())
 		}
 		return cmd.Help()
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -25,7 +26,7 @@ func wantsJSON(cmd *cobra.Command) (bool, error) {
 	case "json":
 		return true, nil
 	default:
-		return false, fmt.Errorf("-o %s: the output is text or json", output)
+		return false, wrongUse("-o %s: the output is text or json", output)
 	}
 }
 
@@ -70,6 +71,40 @@ func printTable(cmd *cobra.Command, rows [][]field) error {
 		fmt.Fprintln(w, strings.Join(values, "\t"))
 	}
 	return w.Flush()
+}
+
+// printEach shows several things one below the other, with a line between.
+func printEach(cmd *cobra.Command, things [][]field) error {
+	asJSON, err := wantsJSON(cmd)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		list := make([]map[string]any, len(things))
+		for i, t := range things {
+			list[i] = object(t)
+		}
+		return printJSON(cmd, list)
+	}
+	for i, t := range things {
+		if i > 0 {
+			fmt.Fprintln(cmd.OutOrStdout())
+		}
+		if err := printFields(cmd, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printable is a text from the HSM without what would steer a terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\ufffd'
+	}, strings.ToValidUTF8(text, "\ufffd"))
 }
 
 func object(fields []field) map[string]any {

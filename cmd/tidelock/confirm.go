@@ -1,0 +1,64 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// confirmation stands before everything that destroys.
+type confirmation struct{ yes, dryRun bool }
+
+func (c *confirmation) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&c.yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&c.dryRun, "dry-run", false, "say what would be lost, and do nothing")
+}
+
+// ask says what a deed destroys and lets the user type word. false means that
+// nothing is to be done: it was a dry run.
+func (c *confirmation) ask(cmd *cobra.Command, word string, lost []string) (bool, error) {
+	if c.dryRun {
+		return false, printLoss(cmd, lost)
+	}
+	if c.yes {
+		return true, nil
+	}
+	if !interactive(cmd) {
+		return false, wrongUse("%s would destroy:\n  %s\nnobody can be asked without a terminal: --yes does it, --dry-run only tells",
+			cmd.CommandPath(), strings.Join(lost, "\n  "))
+	}
+	out := cmd.ErrOrStderr()
+	fmt.Fprintln(out, "This destroys, for good:")
+	for _, l := range lost {
+		fmt.Fprintln(out, " ", l)
+	}
+	fmt.Fprintf(out, "Type %s to go on: ", word)
+	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	if err != nil {
+		return false, fmt.Errorf("reading the answer: %w", err)
+	}
+	if strings.TrimRight(line, "\r\n") != word {
+		return false, errors.New("not confirmed: nothing was changed")
+	}
+	return true, nil
+}
+
+// printLoss is the answer of a dry run.
+func printLoss(cmd *cobra.Command, lost []string) error {
+	asJSON, err := wantsJSON(cmd)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(cmd, map[string]any{"dryRun": true, "lost": lost})
+	}
+	w := cmd.OutOrStdout()
+	fmt.Fprintln(w, "Nothing was changed. This would be destroyed:")
+	for _, l := range lost {
+		fmt.Fprintln(w, " ", l)
+	}
+	return nil
+}
