@@ -62,7 +62,7 @@ var allowed = []row{
 	{"home", "files of an HSM", []string{"hsm", "audit", "seal", "keystore", "keystore/boltstore", "internal/secret"}},
 
 	// 6: the program
-	{"cmd/tidelock", "wiring and commands", []string{"audit", "client", "cryptoki", "firmware", "home", "internal/harden", "mech", "serve", "wire"}},
+	{"cmd/tidelock", "wiring and commands", []string{"audit", "client", "cryptoki", "firmware", "home", "internal/harden", "internal/secret", "mech", "serve", "wire"}},
 
 	// whole-system suites
 	{"test/bench", "load", []string{"test/token"}},
