@@ -11,6 +11,7 @@ import (
 	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/keystore/tally"
 	"tidelock.dev/tidelock/partition"
+	"tidelock.dev/tidelock/policy"
 	"tidelock.dev/tidelock/seal"
 )
 
@@ -53,11 +54,14 @@ func CreateDevelopment(store keystore.Store, rootKey secret.Bytes, d Development
 		partitions: []partition.ID{first},
 	}
 	identity := partition.Identity{
-		Label: d.Label, Serial: newSerial(), MinPIN: developmentMinPIN, MaxPIN: developmentMaxPIN,
+		Label: d.Label, Serial: newSerial(), Size: 1 << 30,
+		Policies: policy.Set{}.With(policy.MinPIN, 255-developmentMinPIN).With(policy.MaxPIN, developmentMaxPIN),
 	}
 	config := partitionConfig(store, key, d.Mode)
 	log := audit.New(audit.Config{Key: key, Serial: r.serial, Now: config.Now})
-	draft, err := partition.NewDraft(config, first, identity, d.SOPIN, d.PIN)
+	draft, err := partition.NewDraft(config, first, partition.Application, identity, map[partition.Role]secret.Bytes{
+		partition.RolePartitionSO: d.SOPIN, partition.RoleCryptoOfficer: d.PIN,
+	})
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/keystore/tally"
 	"tidelock.dev/tidelock/partition"
+	"tidelock.dev/tidelock/policy"
 	"tidelock.dev/tidelock/seal"
 )
 
@@ -177,7 +178,7 @@ func partitionConfig(store keystore.Store, key *seal.HSMKey, mode Mode) partitio
 	return partition.Config{
 		Store: store, Key: key, Counters: key.Counters(),
 		Stretcher: seal.NewStretcher(mode == ModeTest), Verifier: seal.NewVerifier(),
-		Cost: cost, Now: time.Now,
+		Cost: cost, Now: time.Now, HSMPolicies: func() policy.Set { return policy.Set{} },
 	}
 }
 
