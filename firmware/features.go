@@ -2,6 +2,7 @@ package firmware
 
 import (
 	_ "embed"
+	"slices"
 	"sync"
 )
 
@@ -39,19 +40,25 @@ type FeatureSpan struct {
 //go:embed features.csv
 var featureText []byte
 
-var featureTable = sync.OnceValue(func() []FeatureSpan {
-	return mustTable("features.csv", featureText, []string{"feature", "from", "to", "about"}, func(f []string) (FeatureSpan, error) {
-		span, err := parseSpan(f[1], f[2])
-		return FeatureSpan{Feature(f[0]), span, f[3]}, err
-	})
-})
+var (
+	featureColumns = []string{"feature", "from", "to", "about"}
 
-// Features are all features, in the order in which they came.
-func Features() []FeatureSpan { return append([]FeatureSpan(nil), featureTable()...) }
+	featureTable = sync.OnceValue(func() []FeatureSpan { return mustTable("features.csv", featureText, featureColumns, parseFeature) })
+)
+
+func parseFeature(f []string) (FeatureSpan, error) {
+	span, err := parseSpan(f[1], f[2])
+	return FeatureSpan{Feature(f[0]), span, f[3]}, err
+}
+
+// Features are what levels of the HSM's firmware can do, in the order in which it came.
+func Features() []FeatureSpan { return slices.Clone(featureTable()) }
 
 // Has tells whether the level has a feature.
-func (l Level) Has(f Feature) bool {
-	for _, span := range featureTable() {
+func (l Level) Has(f Feature) bool { return has(featureTable(), l, f) }
+
+func has(table []FeatureSpan, l Level, f Feature) bool {
+	for _, span := range table {
 		if span.Feature == f {
 			return span.Holds(l)
 		}

@@ -14,10 +14,6 @@ var (
 	pedUSB      = Level{2, 9, 0} // powered by USB
 )
 
-// KnowsVersions tells whether a client knows partition versions, and with them
-// policies 40 and 41.
-func KnowsVersions(client Level) bool { return client.AtLeast(client103) }
-
 // ClientAccess tells whether a client may open, initialize or log in to a partition
 // of a version. One that does not know versions still sees the slot of a version 1
 // partition, but to use it is CKR_ACCESS_ID_INVALID.

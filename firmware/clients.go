@@ -1,0 +1,29 @@
+package firmware
+
+import (
+	_ "embed"
+	"slices"
+	"sync"
+)
+
+//go:embed clients.csv
+var clientText []byte
+
+var clientTable = sync.OnceValue(func() []FeatureSpan { return mustTable("clients.csv", clientText, featureColumns, parseFeature) })
+
+// Clients are the levels of the client's software at which something changes, the
+// oldest first.
+var Clients = []Level{{7, 2, 0}, {10, 1, 0}, {10, 2, 0}, {10, 3, 0}, {10, 4, 0}, {10, 5, 0}}
+
+// NewestClient is the level of the clients that are built here.
+var NewestClient = Clients[len(Clients)-1]
+
+// ClientFeatures are what levels of the client's software can do.
+func ClientFeatures() []FeatureSpan { return slices.Clone(clientTable()) }
+
+// ClientHas tells whether a client has a feature.
+func ClientHas(client Level, f Feature) bool { return has(clientTable(), client, f) }
+
+// KnowsVersions tells whether a client knows partition versions, and with them
+// policies 40 and 41.
+func KnowsVersions(client Level) bool { return ClientHas(client, PartitionVersions) }
