@@ -47,7 +47,7 @@ var (
 )
 
 func parseFeature(f []string) (FeatureSpan, error) {
-	span, err := parseSpan(f[1], f[2])
+	span, err := ParseSpan(f[1], f[2])
 	return FeatureSpan{Feature(f[0]), span, f[3]}, err
 }
 

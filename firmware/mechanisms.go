@@ -93,7 +93,7 @@ func parseMechanism(f []string) (m Mechanism, err error) {
 	if m.Type, err = cryptoki.ParseMechanismType(f[0]); err != nil {
 		return m, err
 	}
-	if m.Span, err = parseSpan(f[1], f[2]); err != nil {
+	if m.Span, err = ParseSpan(f[1], f[2]); err != nil {
 		return m, err
 	}
 	if m.Functions, err = parseFunctions(f[3]); err != nil {

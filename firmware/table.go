@@ -19,8 +19,8 @@ var last = Level{255, 255, 255}
 // Open tells whether the span goes on with levels to come.
 func (s Span) Open() bool { return s.To == last }
 
-// parseSpan reads the two ends of a span; an empty one is open.
-func parseSpan(from, to string) (Span, error) {
+// ParseSpan reads the two ends of a span; an empty one is open.
+func ParseSpan(from, to string) (Span, error) {
 	s := Span{To: last}
 	var err error
 	if from != "" {
@@ -66,4 +66,17 @@ func parseMark(s string) (bool, error) {
 		return false, fmt.Errorf("%q is neither yes nor no", s)
 	}
 	return s == "yes", nil
+}
+
+// String is the span for people: "all", "from 7.7.0", "to 7.4.2" or "7.7.0 to 7.8.2".
+func (s Span) String() string {
+	switch {
+	case s.From == (Level{}) && s.Open():
+		return "all"
+	case s.Open():
+		return "from " + s.From.String()
+	case s.From == (Level{}):
+		return "to " + s.To.String()
+	}
+	return s.From.String() + " to " + s.To.String()
 }

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"slices"
+
 	"tidelock.dev/tidelock/cryptoki"
 )
 
@@ -75,4 +77,25 @@ func (t *Table) Check(s, above Set) error {
 		}
 	}
 	return nil
+}
+
+// Rules tells people what a policy depends on.
+func (t *Table) Rules(id ID) []string {
+	var texts []string
+	for _, r := range t.rules {
+		if slices.Contains(r.ids, id) {
+			texts = append(texts, r.text)
+		}
+	}
+	return texts
+}
+
+// Capability is the largest value of a policy that the HSM's policies leave; 0 when the
+// level does not have it.
+func (t *Table) Capability(id ID, above Set) uint64 {
+	e, has := t.Entry(id)
+	if !has || t.kind == OfPartition && capped(id, above) {
+		return 0
+	}
+	return e.Capability
 }

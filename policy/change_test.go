@@ -116,3 +116,22 @@ func TestChangeHSM(t *testing.T) {
 		t.Error("turning policy 15 off erases")
 	}
 }
+
+func TestRules(t *testing.T) {
+	table := Partition(v780)
+	for id, want := range map[ID]int{0: 2, 1: 1, 3: 2, 20: 0, 22: 1, 25: 1, 41: 5, 43: 1} {
+		if got := table.Rules(id); len(got) != want {
+			t.Errorf("policy %d has the rules %q", id, got)
+		}
+	}
+	hsm := HSM(v780).Defaults(0)
+	for _, test := range []struct {
+		id    ID
+		above Set
+		want  uint64
+	}{{0, hsm, 1}, {0, hsm.With(HSMCloning, 0), 0}, {20, hsm, 10}, {25, hsm, 247}, {45, hsm, 0}} {
+		if got := table.Capability(test.id, test.above); got != test.want {
+			t.Errorf("the capability of policy %d is %d", test.id, got)
+		}
+	}
+}

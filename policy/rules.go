@@ -55,6 +55,7 @@ func moved(id ID) bool { return slices.Contains(follow[:], id) }
 
 // A rule is one condition on a partition's values and the HSM's.
 type rule struct {
+	ids   []ID // the policies it speaks of
 	text  string
 	holds func(s, above Set) bool
 }
@@ -66,28 +67,30 @@ var partitionRules = rules()
 
 func rules() []rule {
 	all := []rule{
-		{"policies 0 and 1 cannot both be on: keys are either cloned or exported", func(s, _ Set) bool {
+		{[]ID{PrivateCloning, PrivateWrapping}, "policies 0 and 1 cannot both be on: keys are either cloned or exported", func(s, _ Set) bool {
 			return !s.On(PrivateCloning) || !s.On(PrivateWrapping)
 		}},
-		{"policy 40 can be on only while policy 41 is 1", func(s, _ Set) bool {
+		{[]ID{PerKeyAuth, Version}, "policy 40 can be on only while policy 41 is 1", func(s, _ Set) bool {
 			return !s.On(PerKeyAuth) || s.On(Version)
 		}},
-		{"policy 23 can be on only while policy 22 is", func(s, _ Set) bool {
+		{[]ID{Activation, AutoActivation}, "policy 23 can be on only while policy 22 is", func(s, _ Set) bool {
 			return !s.On(AutoActivation) || s.On(Activation)
 		}},
-		{"the minimum PIN length (255 less policy 25) is above the maximum (policy 26)", func(s, _ Set) bool {
+		{[]ID{MinPIN, MaxPIN}, "the minimum PIN length (255 less policy 25) is above the maximum (policy 26)", func(s, _ Set) bool {
 			return !s.Has(MinPIN) || !s.Has(MaxPIN) || longest-s.Value(MinPIN) <= s.Value(MaxPIN)
 		}},
 	}
 	for _, id := range follow {
 		all = append(all, rule{
+			[]ID{id, Version},
 			fmt.Sprintf("policy %d always has the value of policy 41", id),
 			func(s, _ Set) bool { return !s.Has(Version) || s.Value(id) == s.Value(Version) },
 		})
 	}
 	for _, id := range slices.Sorted(maps.Keys(caps)) {
 		all = append(all, rule{
-			fmt.Sprintf("policy %d needs HSM policy %d, which is off", id, caps[id]),
+			[]ID{id},
+			fmt.Sprintf("policy %d needs HSM policy %d", id, caps[id]),
 			func(s, above Set) bool { return !s.On(id) || !capped(id, above) },
 		})
 	}

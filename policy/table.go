@@ -131,7 +131,7 @@ func (t *Table) Carry(old, above Set) Set {
 // A row is an entry with the levels that have it.
 type row struct {
 	Entry
-	from, to firmware.Level
+	levels firmware.Span
 }
 
 var (
@@ -148,7 +148,7 @@ var (
 func at(rows []row, level firmware.Level) []Entry {
 	var entries []Entry
 	for _, r := range rows {
-		if level.Within(r.from, r.to) {
+		if r.levels.Holds(level) {
 			entries = append(entries, r.Entry)
 		}
 	}
@@ -187,7 +187,7 @@ func parseRows(text []byte) ([]row, error) {
 }
 
 func parseRow(f []string) (row, error) {
-	r := row{Entry: Entry{Name: f[1], About: f[11]}, to: firmware.Level{Major: 255, Minor: 255, Patch: 255}}
+	r := row{Entry: Entry{Name: f[1], About: f[11]}}
 	var id uint64
 	for _, number := range []struct {
 		text string
@@ -200,18 +200,9 @@ func parseRow(f []string) (row, error) {
 		*number.to = v
 	}
 	r.ID = ID(id)
-	for _, level := range []struct {
-		text string
-		to   *firmware.Level
-	}{{f[2], &r.from}, {f[3], &r.to}} {
-		if level.text == "" {
-			continue
-		}
-		l, err := firmware.Parse(level.text)
-		if err != nil {
-			return row{}, err
-		}
-		*level.to = l
+	var err error
+	if r.levels, err = firmware.ParseSpan(f[2], f[3]); err != nil {
+		return row{}, err
 	}
 	switch f[8] {
 	case "":

@@ -12,7 +12,7 @@ import (
 
 func TestTables(t *testing.T) {
 	for name, rows := range map[string][]row{"hsm.csv": hsmRows(), "partition.csv": partitionRows()} {
-		if !slices.IsSortedFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(a.ID, b.ID), a.from.Compare(b.from)) }) {
+		if !slices.IsSortedFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(a.ID, b.ID), a.levels.From.Compare(b.levels.From)) }) {
 			t.Errorf("%s is not in order", name)
 		}
 		for _, r := range rows {
