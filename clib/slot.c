@@ -1,4 +1,4 @@
-// Slots, tokens, mechanisms.
+// Slots, tokens and their initialisation, mechanisms.
 #include <string.h>
 
 #include "call.h"
@@ -122,6 +122,37 @@ CK_RV C_GetTokenInfo(CK_SLOT_ID slotID, CK_TOKEN_INFO_PTR pInfo) {
     rv = token_info(entry.state, slotID, pInfo);
     tl_leave(&entry);
     return rv;
+}
+
+enum { LABEL_SIZE = sizeof((CK_TOKEN_INFO *)0)->label };
+
+static CK_RV init_token(struct tl_state *state, CK_SLOT_ID slot, struct tl_bytes pin, const CK_UTF8CHAR *label) {
+    struct tl_call call;
+    CK_RV rv = tl_call_begin(&call, state, NULL, TL_CALL_PARTITION_INIT, TL_ONCE);
+    if (rv != CKR_OK)
+        return rv;
+    tl_put_partition_init(call.out, &(struct tl_partition_init_request){
+                                        .slot = slot, .label = tl_unpad(label, LABEL_SIZE), .pin = pin});
+    rv = tl_call_run(&call);
+    tl_call_end(&call);
+    if (rv == CKR_OK) {
+        // The server had no session on the slot: what is listed here of it is dead.
+        tl_session_remove_slot(&state->sessions, slot);
+        tl_ticket_drop(&state->tickets, slot);
+    }
+    return rv;
+}
+
+// There is no protected authentication path, so the PIN is never NULL. The label is
+// LABEL_SIZE bytes, padded with blanks.
+CK_RV C_InitToken(CK_SLOT_ID slotID, CK_UTF8CHAR_PTR pPin, CK_ULONG ulPinLen, CK_UTF8CHAR_PTR pLabel) {
+    struct tl_entry entry;
+    CK_RV rv = tl_enter(&entry, pPin != NULL && pLabel != NULL);
+    if (rv != CKR_OK)
+        return rv;
+    rv = init_token(entry.state, slotID, (struct tl_bytes){pPin, ulPinLen}, pLabel);
+    tl_leave(&entry);
+    return rv == CKR_DATA_LEN_RANGE ? CKR_PIN_LEN_RANGE : rv;
 }
 
 static CK_RV mechanism_list(struct tl_state *state, CK_SLOT_ID slot, CK_ULONG *list, CK_ULONG *count) {

@@ -11,3 +11,9 @@ void tl_pad(CK_UTF8CHAR *field, size_t size, struct tl_bytes text) {
     if (length > 0)
         memcpy(field, text.data, length);
 }
+
+struct tl_bytes tl_unpad(const CK_UTF8CHAR *field, size_t size) {
+    while (size > 0 && field[size - 1] == ' ')
+        size--;
+    return (struct tl_bytes){field, size};
+}

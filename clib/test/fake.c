@@ -276,6 +276,43 @@ static uint32_t resume(struct tl_view *v, struct tl_buffer *b) {
     return CKR_OK;
 }
 
+// note_text keeps a field for the test, which looks at it after the reply.
+static void note_text(char to[64], struct tl_bytes from) {
+    size_t n = from.length < 63 ? from.length : 63;
+    memset(to, 0, 64);
+    memcpy(to, from.data, n);
+}
+
+static uint32_t partition_init(struct tl_view *v) {
+    uint64_t slot = tl_get_u64(v);
+    if (slot != FAKE_SLOT)
+        return CKR_SLOT_ID_INVALID;
+    for (uint64_t i = 0; i < SESSIONS; i++)
+        if (opened[i])
+            return CKR_SESSION_EXISTS;
+    note_text(shared->label, tl_get_bytes(v));
+    note_text(shared->pin, tl_get_bytes(v));
+    return tl_get_bytes(v).length == 0 ? CKR_OK : CKR_ARGUMENTS_BAD; // no domain comes from here
+}
+
+static uint32_t role(struct tl_view *v) {
+    atomic_store(&shared->user, tl_get_u64(v));
+    note_text(shared->pin, tl_get_bytes(v));
+    return CKR_OK;
+}
+
+static uint32_t role_state(struct tl_view *v, struct tl_buffer *b) {
+    uint64_t slot = tl_get_u64(v);
+    atomic_store(&shared->user, tl_get_u64(v));
+    if (slot != FAKE_SLOT)
+        return CKR_SLOT_ID_INVALID;
+    tl_put_u8(b, 0x13);
+    tl_put_u8(b, FAKE_ATTEMPTS);
+    tl_put_u8(b, 1);
+    tl_put_u8(b, 2);
+    return CKR_OK;
+}
+
 static uint32_t in_session(const struct tl_header *h, struct tl_view *v, struct tl_buffer *b) {
     if (h->session == 0 || h->session >= SESSIONS || !opened[h->session])
         return CKR_SESSION_HANDLE_INVALID;
@@ -305,6 +342,9 @@ static uint32_t in_session(const struct tl_header *h, struct tl_view *v, struct 
         tl_put_u64(b, CKF_SERIAL_SESSION);
         tl_put_u64(b, 0);
         return CKR_OK;
+    case TL_CALL_INIT_ROLE:
+    case TL_CALL_RESET_ROLE:
+        return role(v);
     case TL_CALL_GET_ATTRIBUTES:
         return get_attributes(v, b);
     case TL_CALL_FIND:
@@ -363,6 +403,10 @@ static uint32_t answer(const struct tl_header *h, struct tl_view *v, struct tl_b
         tl_put_u64(b, FAKE_SLOT);
         tl_put_u64(b, FAKE_SLOT + 1);
         return CKR_OK;
+    case TL_CALL_PARTITION_INIT:
+        return partition_init(v);
+    case TL_CALL_ROLE_STATE:
+        return role_state(v, b);
     case TL_CALL_OPEN_SESSION:
         if (sessions + 1 == SESSIONS)
             return CKR_SESSION_COUNT;

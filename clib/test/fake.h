@@ -43,11 +43,14 @@ struct fake {
     _Atomic bool forgetful;   // a later server opens no session again
     _Atomic unsigned tickets; // how often a good ticket came
     _Atomic unsigned objects; // how many Find finds; handles 1 to that
+    _Atomic uint64_t user;    // of the last call about a role
+    char label[64];           // of the last PartitionInit
+    char pin[64];             // of the last PartitionInit, InitRole or ResetRole
 };
 
 // The keys of the fake name the length rule: FAKE_KEY + rule, its number being 16,
 // or 32 where it is fixed. One more works in one part only.
-enum { FAKE_KEY = 100, FAKE_ONE_PART = 120, FAKE_SLOT = 7, FAKE_OBJECT = 1 };
+enum { FAKE_KEY = 100, FAKE_ONE_PART = 120, FAKE_ATTEMPTS = 9, FAKE_SLOT = 7, FAKE_OBJECT = 1 };
 
 // fake_start makes a server in a process and a directory of its own and points
 // TIDELOCK_SOCKET to it. fake_again kills it and starts another, with another boot.

@@ -27,7 +27,7 @@ static void initialise(void) {
     unsigned goodbyes = atomic_load(&fake->count[TL_CALL_GOODBYE]);
     CHECK_RV(CKR_CRYPTOKI_NOT_INITIALIZED, C_Finalize(NULL));
     CHECK_RV(CKR_CRYPTOKI_NOT_INITIALIZED, C_GetInfo(NULL));
-    CHECK_RV(CKR_CRYPTOKI_NOT_INITIALIZED, C_InitPIN(0, NULL, 0));
+    CHECK_RV(CKR_CRYPTOKI_NOT_INITIALIZED, C_DigestKey(0, 0));
     CHECK_RV(CKR_ARGUMENTS_BAD, C_Initialize(&some));
     CHECK_RV(CKR_ARGUMENTS_BAD, C_Initialize(&reserved));
     CHECK_RV(CKR_CANT_LOCK, C_Initialize(&all));
@@ -44,7 +44,7 @@ static void initialise(void) {
     CHECK_RV(CKR_ARGUMENTS_BAD, C_GetInfo(NULL));
     CHECK_RV(CKR_OK, C_GetInfo(&info));
     CHECK(info.cryptokiVersion.major == 3 && memcmp(info.manufacturerID, "Tidelock        ", 16) == 0);
-    CHECK_RV(CKR_FUNCTION_NOT_SUPPORTED, C_InitPIN(0, NULL, 0));
+    CHECK_RV(CKR_FUNCTION_NOT_SUPPORTED, C_DigestKey(0, 0));
     CHECK_RV(CKR_FUNCTION_NOT_PARALLEL, C_GetFunctionStatus(0));
     CHECK_RV(CKR_FUNCTION_NOT_PARALLEL, C_CancelFunction(0));
 }

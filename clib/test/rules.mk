@@ -2,7 +2,7 @@
 # server, in one program per sanitizer. Patience is short there, so that a silent
 # server does not hold the tests up.
 
-CLIB_TESTS := general operation fault fork thread
+CLIB_TESTS := general role operation fault fork thread
 TEST_FLAGS := -g -O1 -fno-omit-frame-pointer -DTL_PATIENCE_SECONDS=1 -DTL_RETURN_SECONDS=1
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -DTL_HEAP
 TSAN := -fsanitize=thread

@@ -5,6 +5,7 @@
 #include "check.h"
 #include "fake.h"
 #include "memory.h"
+#include "tidelock/vendor.h"
 
 static struct fake *fake;
 
@@ -50,6 +51,7 @@ int main(void) {
     CK_MECHANISM mechanism = {CKM_SHA256_HMAC, NULL, 0};
     unsigned char pattern[24], plain[24];
     CK_ULONG length = sizeof plain;
+    CK_UTF8CHAR label[] = "                                ";
     for (size_t i = 0; i < sizeof pattern; i++)
         pattern[i] = (unsigned char)(0x81 + 5 * i + (size_t)getpid());
     CHECK_RV(CKR_OK, C_Initialize(NULL));
@@ -59,6 +61,15 @@ int main(void) {
     CHECK(occurrences(pattern, sizeof pattern) == 1); // the search finds what is there
     CHECK_RV(CKR_OK, C_Login(session, CKU_USER, plain, sizeof plain));
     tl_wipe(plain, sizeof plain);
+    CHECK(occurrences(pattern, sizeof pattern) == 0);
+
+    // So are the PINs that one role gives another.
+    invert(plain, pattern, sizeof plain);
+    CHECK_RV(CKR_OK, C_InitPIN(session, plain, sizeof plain));
+    CHECK_RV(CKR_OK, CA_ResetPIN(session, plain, sizeof plain));
+    CHECK_RV(CKR_SESSION_EXISTS, C_InitToken(FAKE_SLOT, plain, sizeof plain, label));
+    tl_wipe(plain, sizeof plain);
+    memset(fake->pin, 0, sizeof fake->pin);
     CHECK(occurrences(pattern, sizeof pattern) == 0);
 
     // A call that fails is cleaned up after as well.
