@@ -102,10 +102,9 @@ func (m *machine) initialize(_, _ []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(slots) == 0 {
-		return "", fmt.Errorf("no token")
+	if len(slots) > 0 {
+		m.slot = slots[0]
 	}
-	m.slot = slots[0]
 	return "", nil
 }
 
@@ -122,10 +121,9 @@ func (m *machine) open(args, _ []string) (string, error) {
 }
 
 func (m *machine) login(s pkcs11.SessionHandle, args []string) error {
-	users := map[string]uint{"so": pkcs11.CKU_SO, "user": pkcs11.CKU_USER, "context": pkcs11.CKU_CONTEXT_SPECIFIC}
-	user, known := users[args[0]]
-	if !known {
-		return fmt.Errorf("user %s: %w", args[0], errUsage)
+	user, err := userOf(args[0])
+	if err != nil {
+		return err
 	}
 	return m.module.Login(s, user, args[1])
 }

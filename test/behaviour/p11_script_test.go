@@ -22,7 +22,15 @@ const moduleVariable = "P11_MODULE"
 //	init | finalize
 //	open rw|ro SESSION
 //	close SESSION | close-all
-//	login SESSION so|user|context PIN
+//	slots                                                         how many there are, and their labels
+//	slot LABEL|NUMBER                                             where the script goes on; first it is in the first
+//	token FIGURE...                                               of C_GetTokenInfo
+//	init-token LABEL PIN
+//	init-pin SESSION PIN
+//	init-role SESSION USER PIN                                    CA_InitRolePIN
+//	reset-pin SESSION PIN                                         CA_ResetPIN
+//	role USER                                                     CA_RoleStateGet: flags, then tries left
+//	login SESSION so|user|cu|auditor|context PIN
 //	logout SESSION
 //	set-pin SESSION OLD NEW
 //	generate-pair SESSION [NAME=VALUE...] as PUBLIC PRIVATE      an EC pair on P-256
