@@ -17,3 +17,18 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+func TestParseSpan(t *testing.T) {
+	for _, test := range []struct{ from, to, want string }{
+		{"", "", "all"}, {"7.7.0", "", "from 7.7.0"}, {"", "7.4.2", "to 7.4.2"}, {"7.7.0", "7.8.2", "7.7.0 to 7.8.2"},
+	} {
+		if s, err := ParseSpan(test.from, test.to); err != nil || s.String() != test.want {
+			t.Errorf("%v, %v", s, err)
+		}
+	}
+	for _, ends := range [][2]string{{"7.8.0", "7.7.0"}, {"7.8", ""}, {"", "x"}} {
+		if s, err := ParseSpan(ends[0], ends[1]); err == nil {
+			t.Errorf("%q is the span %v", ends, s)
+		}
+	}
+}

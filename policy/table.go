@@ -122,7 +122,7 @@ func (t *Table) Carry(old, above Set) Set {
 			s.values[id] = 0
 		}
 	}
-	if s.Has(Prehash) && !old.Has(Prehash) && s.On(NonFIPS) && (old.Has(NonFIPS) || above.On(HSMNonFIPS)) {
+	if s.Has(Prehash) && !old.Has(Prehash) && s.On(NonFIPS) {
 		s.values[Prehash] = 1 // what worked outside FIPS configuration goes on working
 	}
 	return s

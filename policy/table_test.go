@@ -39,8 +39,13 @@ func TestTables(t *testing.T) {
 					t.Errorf("%v: %s policy %d is not found", level, name, e.ID)
 				}
 			}
+			for id, v1 := range table.Defaults(1).values {
+				if follows := moved(id) || id == PerKeyAuth || id == Version; v1 != table.Defaults(0).Value(id) != (table.versions() && follows) {
+					t.Errorf("%v: %s policy %d has the default %d in version 1", level, name, id, v1)
+				}
+			}
 			for version := range uint8(2) {
-				if err := table.Check(table.Defaults(version), HSM(level).Defaults(0)); err != nil && level.Has(firmware.PartitionVersions) {
+				if err := table.Check(table.Defaults(version), HSM(level).Defaults(0)); err != nil {
 					t.Errorf("%v: %s defaults of version %d: %v", level, name, version, err)
 				}
 			}
@@ -97,7 +102,8 @@ func TestUnder(t *testing.T) {
 	}
 	for _, cap := range []ID{HSMMasking, HSMUnmasking} {
 		above := hsm.With(cap, 0)
-		if err := table.Check(table.Under(1, above), above); cryptoki.Code(err) != cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES {
+		if err := table.Check(table.Under(1, above), above); cryptoki.Code(err) != cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES ||
+			!strings.Contains(err.Error(), "needs HSM policy") {
 			t.Errorf("version 1 without HSM policy %d: %v", cap, err)
 		}
 		if err := table.Check(table.Under(0, above), above); err != nil {
@@ -127,6 +133,7 @@ func TestCarry(t *testing.T) {
 	}{
 		{"outside FIPS configuration", v1, hsm, true},
 		{"the partition is in it", v1.With(NonFIPS, 0), hsm, false},
+		{"a later update", Partition(v790).Defaults(1), hsm, false},
 		{"before 7.7.1, outside", before, hsm, true},
 		{"before 7.7.1, the HSM is in it", before, hsm.With(HSMNonFIPS, 0), false},
 	} {

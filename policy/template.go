@@ -136,20 +136,14 @@ func (t *Table) Apply(template Template, to Target) (Set, error) {
 	if template.Kind != t.kind {
 		return Set{}, cryptoki.Errorf(cryptoki.CKR_DATA_INVALID, "the template is of kind %s, not %s", template.Kind, t.kind)
 	}
-	version := to.Version
-	if t.versions() {
-		for _, c := range template.Values {
-			if c.ID == Version {
-				version = uint8(min(c.Value, 1)) // Change refuses a larger value
-			}
-		}
-		if err := firmware.ClientAccess(to.Client, version); err != nil {
-			return Set{}, err
-		}
-	}
-	s, _, err := t.Change(t.Under(version, to.Above), to.Above, template.Values)
+	s, _, err := t.Change(t.Under(to.Version, to.Above), to.Above, template.Values)
 	if err != nil {
 		return Set{}, err
+	}
+	if t.versions() {
+		if err := firmware.ClientAccess(to.Client, uint8(s.Value(Version))); err != nil {
+			return Set{}, err
+		}
 	}
 	return s, nil
 }
