@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 
@@ -11,7 +12,7 @@ import (
 // and without it libcrypto is taken where it is installed.
 func startRSA(log *slog.Logger) error {
 	if err := mech.UseRSA(os.Getenv("TIDELOCK_RSA")); err != nil {
-		return err
+		return fmt.Errorf("TIDELOCK_RSA: %w", err)
 	}
 	log.Info("private RSA keys", "by", mech.RSAProvider())
 	return nil
