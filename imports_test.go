@@ -30,6 +30,7 @@ var allowed = []row{
 	{"firmware", "levels are data", []string{"cryptoki"}},
 	{"internal/secret", "key bytes that do not print", nil},
 	{"internal/harden", "settings of the process, memory for secrets", []string{"internal/secret"}},
+	{"internal/systemd", "what systemd passes and wants to hear", nil},
 	{"internal/libcrypto", "RSA by OpenSSL where it is installed", nil},
 	{"internal/gen", "reads the table; it generates packages and so uses none", nil},
 
@@ -62,7 +63,7 @@ var allowed = []row{
 	{"home", "files of an HSM", []string{"hsm", "audit", "seal", "keystore", "keystore/boltstore", "internal/secret"}},
 
 	// 6: the program
-	{"cmd/tidelock", "wiring and commands", []string{"audit", "client", "cryptoki", "firmware", "home", "internal/harden", "internal/secret", "mech", "serve", "wire"}},
+	{"cmd/tidelock", "wiring and commands", []string{"audit", "client", "cryptoki", "firmware", "home", "internal/harden", "internal/secret", "internal/systemd", "mech", "serve", "wire"}},
 
 	// whole-system suites
 	{"test/bench", "load", []string{"test/token"}},

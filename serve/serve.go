@@ -25,7 +25,9 @@ type Config struct {
 	Settings Settings
 	// IdleExit ends the server when no connection was there for so long; 0 never.
 	IdleExit time.Duration
-	Log      *slog.Logger
+	// Alive, unless nil, is called every AliveInterval while the server goes on.
+	Alive func()
+	Log   *slog.Logger
 }
 
 // Settings are what may change while the server runs.
@@ -43,6 +45,9 @@ type Settings struct {
 
 // DefaultConnections is the bound of a server that is told none.
 const DefaultConnections = 4096
+
+// AliveInterval is how often Config.Alive is called.
+const AliveInterval = 2 * time.Second
 
 // maxAdministrators bounds the connections of the administrators' socket, which no
 // application can use up.
@@ -174,6 +179,9 @@ func (s *Server) tick(ctx context.Context, stop context.CancelCauseFunc) {
 		// notices less.
 		if err := s.config.HSM.See(); err != nil {
 			s.log.Error("the witness", "cause", err)
+		}
+		if s.config.Alive != nil {
+			s.config.Alive()
 		}
 		if now.Sub(tended) >= tendInterval {
 			tended = now

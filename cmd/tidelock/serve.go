@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/pprof"
@@ -14,17 +16,19 @@ import (
 
 	"tidelock.dev/tidelock/home"
 	"tidelock.dev/tidelock/internal/harden"
+	"tidelock.dev/tidelock/internal/systemd"
 	"tidelock.dev/tidelock/serve"
 )
 
 func serveCommand() *cobra.Command {
-	var idleExit time.Duration
-	var ready int
-	var acceptRollback bool
-	var profile string
+	var o options
 	cmd := &cobra.Command{
-		Use:     "serve",
-		Short:   "Run the HSM's server until it is told to stop",
+		Use:   "serve",
+		Short: "Run the HSM's server until it is told to stop",
+		Long: `Run the HSM's server until it is told to stop.
+
+SIGTERM and SIGINT end it after the requests under way; a second one ends it at
+once. SIGHUP makes it read tidelock.toml again.`,
 		Example: "  tidelock serve --home ~/hsm",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -32,13 +36,14 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runServer(cmd.Context(), h, options{idleExit, ready, acceptRollback, profile})
+			o.idleExitSet = cmd.Flags().Changed("idle-exit")
+			return runServer(cmd.Context(), h, o)
 		},
 	}
-	cmd.Flags().DurationVar(&idleExit, "idle-exit", 0, "leave when no application was there for so long (0: never)")
-	cmd.Flags().BoolVar(&acceptRollback, "accept-rollback", false, "start though the store is older than its witness")
-	cmd.Flags().StringVar(&profile, "cpu-profile", "", "file for a profile of where the server spends its time, for go tool pprof")
-	cmd.Flags().IntVar(&ready, "ready-fd", -1, "descriptor that is written to and closed when the server listens")
+	cmd.Flags().DurationVar(&o.idleExit, "idle-exit", 0, "leave when no application was there for so long (0: never)")
+	cmd.Flags().BoolVar(&o.acceptRollback, "accept-rollback", false, "start though the store is older than its witness")
+	cmd.Flags().StringVar(&o.profile, "cpu-profile", "", "file for a profile of where the server spends its time, for go tool pprof")
+	cmd.Flags().IntVar(&o.ready, "ready-fd", -1, "descriptor that is written to and closed when the server listens")
 	cmd.Flags().Lookup("ready-fd").Hidden = true
 	return cmd
 }
@@ -55,6 +60,7 @@ func homeOf(cmd *cobra.Command) (home.Home, error) {
 // options are serve's flags.
 type options struct {
 	idleExit       time.Duration
+	idleExitSet    bool // else the configuration says it
 	ready          int
 	acceptRollback bool
 	profile        string
@@ -65,26 +71,27 @@ func runServer(ctx context.Context, h home.Home, o options) error {
 	if err != nil {
 		return err
 	}
-	level, err := config.LogLevel()
-	if err != nil {
-		return err
-	}
-	mode, err := config.SocketMode()
-	if err != nil {
-		return err
-	}
 	if ctx == nil {
 		ctx = context.Background()
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	harden.Process(log)
-	if err := startRSA(log); err != nil {
+	// The second signal finds nobody who waits for it, and ends the process.
+	context.AfterFunc(ctx, stop)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+
+	d := &daemon{home: h, config: config, level: new(slog.LevelVar), notifier: systemd.NewNotifier()}
+	if err := d.startLog(); err != nil {
+		return err
+	}
+	harden.Process(d.log)
+	if err := startRSA(d.log); err != nil {
 		return err
 	}
 	opened, err := h.Open(config, home.Options{
-		AcceptRollback: o.acceptRollback, Server: "tidelock " + version, Memory: harden.Status, Log: log,
+		AcceptRollback: o.acceptRollback, Server: "tidelock " + version, Memory: harden.Status, Log: d.log,
 	})
 	if err != nil {
 		return err
@@ -101,20 +108,24 @@ func runServer(ctx context.Context, h home.Home, o options) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	listener, err := serve.Listen(h.Socket(), mode)
+	if err := d.listen(); err != nil {
+		return err
+	}
+	defer d.unlink()
+	idleExit, err := config.IdleExit()
 	if err != nil {
 		return err
 	}
-	defer os.Remove(h.Socket())
-	administration, err := serve.Listen(h.AdminSocket(), 0o600)
+	if o.idleExitSet {
+		idleExit = o.idleExit
+	}
+	alive, err := d.watchdog()
 	if err != nil {
 		return err
 	}
-	defer os.Remove(h.AdminSocket())
-	server := serve.New(serve.Config{
-		HSM: opened.HSM, Settings: serve.Settings{AllowedUIDs: config.Socket.AllowedUIDs}, IdleExit: o.idleExit, Log: log,
-	})
-	log.Info("serving", "home", h.Dir, "socket", h.Socket(), "version", version)
+	d.server = serve.New(serve.Config{HSM: opened.HSM, Settings: settingsOf(config), IdleExit: idleExit, Alive: alive, Log: d.log})
+	d.log.Info("serving", "home", h.Dir, "socket", h.Socket(), "version", version)
+	d.tell(d.notifier.Ready("serves"))
 	if o.ready >= 0 {
 		f := os.NewFile(uintptr(o.ready), "ready")
 		if _, err := f.Write([]byte{1}); err != nil {
@@ -122,7 +133,110 @@ func runServer(ctx context.Context, h home.Home, o options) error {
 		}
 		f.Close()
 	}
-	err = server.Serve(ctx, listener, administration)
-	log.Info("stopped")
+	done := make(chan struct{})
+	defer close(done)
+	go d.reloadOn(hangup, done)
+	context.AfterFunc(ctx, func() { d.tell(d.notifier.Stopping()) })
+	err = d.server.Serve(ctx, d.applications, d.administration)
+	d.log.Info("stopped")
 	return err
+}
+
+// daemon is a running server with what is around it.
+type daemon struct {
+	home     home.Home
+	config   home.Config // used by the start, then by reload alone
+	log      *slog.Logger
+	level    *slog.LevelVar
+	notifier systemd.Notifier
+	server   *serve.Server
+
+	applications   *net.UnixListener
+	administration *net.UnixListener
+	// passed says that the sockets are systemd's, who made them and keeps them.
+	passed bool
+}
+
+func (d *daemon) startLog() error {
+	level, err := d.config.LogLevel()
+	if err != nil {
+		return err
+	}
+	inJSON, err := d.config.LogJSON()
+	if err != nil {
+		return err
+	}
+	d.level.Set(level)
+	options := &slog.HandlerOptions{Level: d.level}
+	var handler slog.Handler = slog.NewTextHandler(os.Stderr, options)
+	if inJSON {
+		handler = slog.NewJSONHandler(os.Stderr, options)
+	}
+	d.log = slog.New(handler)
+	return nil
+}
+
+// The names of the sockets that systemd may pass.
+const (
+	applicationsName   = "tidelock.sock"
+	administrationName = "admin.sock"
+)
+
+// listen takes systemd's sockets, or makes its own.
+func (d *daemon) listen() error {
+	passed, err := systemd.Listeners()
+	if err != nil {
+		return err
+	}
+	if len(passed) > 0 {
+		d.passed = true
+		d.applications, d.administration = passed[applicationsName], passed[administrationName]
+		if d.applications == nil || d.administration == nil || len(passed) != 2 {
+			return fmt.Errorf("systemd passed %d sockets: it must be two, named %s and %s", len(passed), applicationsName, administrationName)
+		}
+		return nil
+	}
+	mode, err := d.config.SocketMode()
+	if err != nil {
+		return err
+	}
+	adminMode, err := d.config.AdminMode()
+	if err != nil {
+		return err
+	}
+	if d.applications, err = serve.Listen(d.home.Socket(), mode); err != nil {
+		return err
+	}
+	if d.administration, err = serve.Listen(d.home.AdminSocket(), adminMode); err != nil {
+		d.applications.Close()
+		os.Remove(d.home.Socket())
+	}
+	return err
+}
+
+// unlink removes the sockets, unless they are systemd's.
+func (d *daemon) unlink() {
+	if !d.passed {
+		os.Remove(d.home.Socket())
+		os.Remove(d.home.AdminSocket())
+	}
+}
+
+// watchdog returns what the server calls while it goes on; nil where nobody waits for it.
+func (d *daemon) watchdog() (alive func(), err error) {
+	interval, err := systemd.Watchdog()
+	if err != nil || interval == 0 {
+		return nil, err
+	}
+	if interval < 2*serve.AliveInterval {
+		return nil, fmt.Errorf("WatchdogSec=%v is too short: the server shows that it is alive every %v", interval, serve.AliveInterval)
+	}
+	return func() { d.tell(d.notifier.Alive()) }, nil
+}
+
+// tell logs that systemd could not be told; the server goes on.
+func (d *daemon) tell(err error) {
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		d.log.Warn("notification", "cause", err)
+	}
 }
