@@ -93,7 +93,7 @@ func clientListCommand() *cobra.Command {
 			if err := s.do(wire.CallClientList, &wire.ClientListRequest{}, &list); err != nil {
 				return fmt.Errorf("listing the assignments: %w", s.explained(err))
 			}
-			all, err := listPartitions(s.Client)
+			all, err := listPartitions(s.link)
 			if err != nil {
 				return err
 			}

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidelock.dev/tidelock/audit"
-	"tidelock.dev/tidelock/client"
 	"tidelock.dev/tidelock/wire"
 )
 
@@ -20,6 +19,7 @@ func auditCommand() *cobra.Command {
 		Long: `The HSM records who did what, when, with what result. Entries are chained: altering,
 cutting or reordering them shows. Checkpoints, kept out of reach of whoever runs the
 HSM, show it even if he has all of its keys.`,
+		Example: "  tidelock audit show --limit 20\n  tidelock audit verify",
 	}, auditShowCommand(), auditVerifyCommand(), auditCheckpointCommand())
 }
 
@@ -59,7 +59,7 @@ that "audit verify --file" checks: a line for the log, then one for each entry.`
 
 // auditLines is the log of a server, or a part of it, in its exported form.
 type auditLines struct {
-	client *client.Client
+	client *link
 	from   uint64
 	limit  uint64 // 0: up to the entry that is the newest at the first page
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidelock.dev/tidelock/audit"
-	"tidelock.dev/tidelock/client"
 	"tidelock.dev/tidelock/wire"
 )
 
@@ -138,7 +137,7 @@ func verifyServer(cmd *cobra.Command, v *audit.Verifier, checkpoints bool) error
 }
 
 // verifyInside asks the HSM, and returns the number of the newest entry.
-func verifyInside(c *client.Client) (uint64, error) {
+func verifyInside(c *link) (uint64, error) {
 	var reply wire.AuditVerifyReply
 	if err := c.Do(wire.CallAuditVerify, 0, &wire.AuditVerifyRequest{}, &reply); err != nil {
 		return 0, fmt.Errorf("verifying the audit log: %w", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -9,19 +10,39 @@ import (
 	"tidelock.dev/tidelock/wire"
 )
 
+// link is a connection, for one command or for all of a shell.
+type link struct {
+	*client.Client
+	administers bool // by the administrators' socket
+	kept        bool // by a shell, which closes it
+}
+
+// Close ends the connection, unless a shell goes on with it.
+func (l *link) Close() error {
+	if l.kept {
+		return nil
+	}
+	return l.Client.Close()
+}
+
 // connect reaches the server of a home for a command, and starts it first where
 // that is allowed. Whoever may use the administrators' socket goes by it: it shows
 // all partitions.
-func connect(cmd *cobra.Command) (*client.Client, error) {
+func connect(cmd *cobra.Command) (*link, error) {
+	if s := shellOf(cmd); s != nil {
+		return s.link, nil
+	}
 	h, err := homeOf(cmd)
 	if err != nil {
 		return nil, err
 	}
-	dial := func() (*client.Client, error) {
-		if c, err := client.Dial(h.AdminSocket(), programName(cmd)); err == nil {
-			return c, nil
+	dial := func() (*link, error) {
+		c, err := client.Dial(h.AdminSocket(), programName(cmd))
+		if err == nil {
+			return &link{Client: c, administers: true}, nil
 		}
-		return client.Dial(h.Socket(), programName(cmd))
+		c, err = client.Dial(h.Socket(), programName(cmd))
+		return &link{Client: c}, err
 	}
 	c, err := dial()
 	if err == nil {
@@ -38,22 +59,14 @@ func connect(cmd *cobra.Command) (*client.Client, error) {
 }
 
 // administer reaches the server by the administrators' socket, and by no other.
-func administer(cmd *cobra.Command) (*client.Client, error) {
-	h, err := homeOf(cmd)
-	if err != nil {
-		return nil, err
-	}
-	// This starts a server that may be started, and tells best why none can be reached.
+func administer(cmd *cobra.Command) (*link, error) {
 	c, err := connect(cmd)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Close(); err != nil {
-		return nil, err
-	}
-	c, err = client.Dial(h.AdminSocket(), programName(cmd))
-	if err != nil {
-		return nil, fmt.Errorf("%w: this is for the HSM's administrator, root or the user that runs the server", err)
+	if !c.administers {
+		c.Close()
+		return nil, errors.New("this is for the HSM's administrator, who reaches run/admin.sock: root, or the user that runs the server")
 	}
 	return c, nil
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tidelock.dev/tidelock/client"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/wire"
 )
@@ -60,7 +59,7 @@ func hsmShowCommand() *cobra.Command {
 }
 
 // everything says what is lost with the HSM's partitions.
-func everything(c *client.Client) ([]string, error) {
+func everything(c *link) ([]string, error) {
 	all, err := listPartitions(c)
 	if err != nil {
 		return nil, err
@@ -77,7 +76,7 @@ func everything(c *client.Client) ([]string, error) {
 }
 
 // hsmInfo asks what the HSM is.
-func hsmInfo(c *client.Client) (wire.HSMInfoReply, error) {
+func hsmInfo(c *link) (wire.HSMInfoReply, error) {
 	var info wire.HSMInfoReply
 	err := c.Do(wire.CallHSMInfo, 0, &wire.HSMInfoRequest{}, &info)
 	return info, err
@@ -132,7 +131,7 @@ SO, who stays, with the policies; every partition is destroyed.`,
 			request := wire.HSMInitRequest{Label: label, PIN: wire.Secret(pin.Expose())}
 			if err := c.Do(wire.CallHSMInit, 0, &request, &wire.HSMInitReply{}); err != nil {
 				if cryptoki.Code(err) == cryptoki.CKR_PIN_INCORRECT {
-					return (&session{Client: c, partition: administration}).refusedPIN(roleSO, err)
+					return (&session{link: c, partition: administration}).refusedPIN(roleSO, err)
 				}
 				return fmt.Errorf("initialising the HSM: %w", err)
 			}
@@ -145,7 +144,7 @@ SO, who stays, with the policies; every partition is destroyed.`,
 	return cmd
 }
 
-func showInit(cmd *cobra.Command, c *client.Client) error {
+func showInit(cmd *cobra.Command, c *link) error {
 	info, err := hsmInfo(c)
 	if err != nil {
 		return err
@@ -166,7 +165,7 @@ func hsmZeroizeCommand() *cobra.Command {
 HSM's policies stay. Nobody has to log in: whoever reaches the administrators' socket may
 do it.`,
 		Example: "  tidelock hsm zeroize --dry-run\n  tidelock hsm zeroize --yes",
-	}, func(c *client.Client) error {
+	}, func(c *link) error {
 		return c.Do(wire.CallHSMZeroize, 0, &wire.HSMZeroizeRequest{}, &wire.HSMZeroizeReply{})
 	},
 		"the HSM SO")
@@ -180,7 +179,7 @@ func hsmResetCommand() *cobra.Command {
 policies back. Nobody has to log in: whoever reaches the administrators' socket may do
 it.`,
 		Example: "  tidelock hsm factory-reset --dry-run\n  tidelock hsm factory-reset --yes",
-	}, func(c *client.Client) error {
+	}, func(c *link) error {
 		return c.Do(wire.CallHSMFactoryReset, 0, &wire.HSMFactoryResetRequest{}, &wire.HSMFactoryResetReply{})
 	},
 		"the HSM SO", "the Auditor", "what was set in the HSM's policies")
@@ -188,7 +187,7 @@ it.`,
 
 // destroyCommand makes a command of one that destroys all partitions and also these
 // things.
-func destroyCommand(cmd *cobra.Command, do func(c *client.Client) error, also ...string) *cobra.Command {
+func destroyCommand(cmd *cobra.Command, do func(c *link) error, also ...string) *cobra.Command {
 	var sure confirmation
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -326,7 +325,7 @@ every partition and asks first.`,
 					return err
 				}
 			}
-			s, err := openSession(c, administration)
+			s, err := openSession(cmd, c, administration)
 			if err != nil {
 				return err
 			}

@@ -42,10 +42,10 @@ process, and programs reach them through PKCS#11 (libtidelock.so).`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.Args = cobra.ArbitraryArgs // group says which command is unknown
 	root.PersistentFlags().String("home", "", "directory of the HSM (default $TIDELOCK_HOME)")
 	root.PersistentFlags().StringP("output", "o", "text", "text or json")
-	root.AddCommand(quickstartCommand(), serveCommand(), stopCommand(), autostartCommand(), hsmCommand(), partitionCommand(), auditCommand(), roleCommand(), clientCommand(), keyCommand(), configCommand(), versionCommand())
+	group(root, quickstartCommand(), serveCommand(), stopCommand(), autostartCommand(), hsmCommand(), partitionCommand(), auditCommand(), roleCommand(), clientCommand(), keyCommand(), configCommand(), shellCommand(), manCommand(), versionCommand())
 	markUsage(root)
 	return root
 }

@@ -94,6 +94,9 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
 			t.Errorf("%s: the short text is %q", cmd.CommandPath(), cmd.Short)
 		}
+		if cmd.Example == "" && !cmd.Hidden {
+			t.Errorf("%s has no example", cmd.CommandPath())
+		}
 		for _, sub := range cmd.Commands() {
 			visit(sub)
 		}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tidelock.dev/tidelock/client"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/wire"
@@ -56,7 +55,7 @@ func partitionListCommand() *cobra.Command {
 }
 
 // partitionInfo asks what a partition is.
-func partitionInfo(c *client.Client, p partitionName) (wire.PartitionInfoReply, error) {
+func partitionInfo(c *link, p partitionName) (wire.PartitionInfoReply, error) {
 	var info wire.PartitionInfoReply
 	if err := c.Do(wire.CallPartitionInfo, 0, &wire.PartitionInfoRequest{Slot: p.slot}, &info); err != nil {
 		return info, fmt.Errorf("%v: %w", p, err)
@@ -216,7 +215,7 @@ random one.`,
 	return cmd
 }
 
-func initPartition(cmd *cobra.Command, c *client.Client, place partitionName, label, domainFile string, p *pins, sure *confirmation) error {
+func initPartition(cmd *cobra.Command, c *link, place partitionName, label, domainFile string, p *pins, sure *confirmation) error {
 	var owner wire.RoleStateReply
 	if err := c.Do(wire.CallRoleState, 0, &wire.RoleStateRequest{Slot: place.slot, User: uint64(rolePO.user)}, &owner); err != nil {
 		return fmt.Errorf("the state of the %v: %w", rolePO, err)
@@ -247,12 +246,15 @@ func initPartition(cmd *cobra.Command, c *client.Client, place partitionName, la
 		return err
 	}
 	defer pin.Wipe()
+	if err := leave(cmd, place.slot); err != nil {
+		return err
+	}
 	request := wire.PartitionInitRequest{
 		Slot: place.slot, Label: label, PIN: wire.Secret(pin.Expose()), Domain: wire.Secret(domain.Expose()),
 	}
 	if err := c.Do(wire.CallPartitionInit, 0, &request, &wire.PartitionInitReply{}); err != nil {
 		if cryptoki.Code(err) == cryptoki.CKR_PIN_INCORRECT {
-			return (&session{Client: c, partition: place}).refusedPIN(rolePO, err)
+			return (&session{link: c, partition: place}).refusedPIN(rolePO, err)
 		}
 		return fmt.Errorf("initialising %v: %w", place, err)
 	}
@@ -265,7 +267,7 @@ func initPartition(cmd *cobra.Command, c *client.Client, place partitionName, la
 }
 
 // contentsOf says what is lost with a partition and these of its roles.
-func contentsOf(c *client.Client, p partitionName, among ...role) ([]string, error) {
+func contentsOf(c *link, p partitionName, among ...role) ([]string, error) {
 	info, err := partitionInfo(c, p)
 	if err != nil {
 		return nil, err
@@ -293,6 +295,9 @@ func partitionResizeCommand() *cobra.Command {
 		Example: "  tidelock partition resize --partition payments --size 4M",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if size == "" {
+				return wrongUse("partition resize needs --size SIZE")
+			}
 			bytes, err := parseSize(size)
 			if err != nil {
 				return err
@@ -301,7 +306,7 @@ func partitionResizeCommand() *cobra.Command {
 				if err := s.do(wire.CallPartitionResize, &wire.PartitionResizeRequest{Slot: place.slot, Size: bytes}, &wire.PartitionResizeReply{}); err != nil {
 					return fmt.Errorf("resizing %v: %w", place, s.explained(err))
 				}
-				info, err := partitionInfo(s.Client, place)
+				info, err := partitionInfo(s.link, place)
 				if err != nil {
 					return err
 				}
@@ -314,8 +319,6 @@ func partitionResizeCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&size, "size", "", "default (a share of the memory), all (what is free), or bytes (512K, 4M)")
-	// The flag was made in the line above.
-	_ = cmd.MarkFlagRequired("size")
 	partitionFlag(cmd)
 	p.flags(cmd, false)
 	return cmd
@@ -323,7 +326,7 @@ func partitionResizeCommand() *cobra.Command {
 
 // withPartition lets the HSM SO do something with the partition that the command line
 // means. before may stop it ahead of the login; nil does not.
-func withPartition(cmd *cobra.Command, p *pins, before func(c *client.Client, place partitionName) (bool, error), do func(s *session, place partitionName) error) error {
+func withPartition(cmd *cobra.Command, p *pins, before func(c *link, place partitionName) (bool, error), do func(s *session, place partitionName) error) error {
 	c, err := administer(cmd)
 	if err != nil {
 		return err
@@ -338,7 +341,7 @@ func withPartition(cmd *cobra.Command, p *pins, before func(c *client.Client, pl
 			return err
 		}
 	}
-	s, err := openSession(c, administration)
+	s, err := openSession(cmd, c, administration)
 	if err != nil {
 		return err
 	}
@@ -373,7 +376,7 @@ func partitionDeleteCommand() *cobra.Command {
 		Example: "  tidelock partition delete --partition payments --dry-run",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			before := func(c *client.Client, place partitionName) (bool, error) {
+			before := func(c *link, place partitionName) (bool, error) {
 				lost, err := contentsOf(c, place, rolePO, roleCO, roleCU)
 				if err != nil {
 					return false, err

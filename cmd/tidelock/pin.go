@@ -62,7 +62,9 @@ func (p *pins) get(cmd *cobra.Command, file, flag, prompt string, twice bool) (s
 		defer f.Close()
 		return firstLine(bufio.NewReaderSize(f, maxPIN), flag+" "+file)
 	case p.stdin:
-		if p.lines == nil {
+		if kept := shellOf(cmd); kept != nil && kept.lines != nil {
+			p.lines = kept.lines
+		} else if p.lines == nil {
 			p.lines = bufio.NewReaderSize(cmd.InOrStdin(), maxPIN)
 		}
 		return firstLine(p.lines, "standard input")

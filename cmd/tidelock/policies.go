@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tidelock.dev/tidelock/client"
 	"tidelock.dev/tidelock/wire"
 )
 
@@ -63,7 +62,7 @@ func (p policies) destroys(i int, value uint64) bool {
 	return value != p.values[i]
 }
 
-func hsmPolicies(c *client.Client) (policies, error) {
+func hsmPolicies(c *link) (policies, error) {
 	var r wire.HSMPoliciesReply
 	if err := c.Do(wire.CallHSMPolicies, 0, &wire.HSMPoliciesRequest{}, &r); err != nil {
 		return policies{}, fmt.Errorf("the HSM's policies: %w", err)
@@ -72,7 +71,7 @@ func hsmPolicies(c *client.Client) (policies, error) {
 	return p, p.check()
 }
 
-func partitionPolicies(c *client.Client, place partitionName) (policies, error) {
+func partitionPolicies(c *link, place partitionName) (policies, error) {
 	var r wire.PartitionPoliciesReply
 	if err := c.Do(wire.CallPartitionPolicies, 0, &wire.PartitionPoliciesRequest{Slot: place.slot}, &r); err != nil {
 		return policies{}, fmt.Errorf("the policies of %v: %w", place, err)
@@ -193,7 +192,7 @@ partition's objects and asks first.`,
 					return err
 				}
 			}
-			s, err := openSession(c, place)
+			s, err := openSession(cmd, c, place)
 			if err != nil {
 				return err
 			}

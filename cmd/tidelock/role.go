@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tidelock.dev/tidelock/client"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/wire"
 )
@@ -45,7 +44,7 @@ func stateName(flags uint8) string {
 }
 
 // roleState asks for the state of a role.
-func roleState(c *client.Client, slot uint64, r role) ([]field, error) {
+func roleState(c *link, slot uint64, r role) ([]field, error) {
 	var state wire.RoleStateReply
 	if err := c.Do(wire.CallRoleState, 0, &wire.RoleStateRequest{Slot: slot, User: uint64(r.user)}, &state); err != nil {
 		return nil, fmt.Errorf("the state of the %v: %w", r, err)
@@ -171,7 +170,7 @@ one.`,
 			if err := s.do(wire.CallInitRole, &request, &wire.InitRoleReply{}); err != nil {
 				return fmt.Errorf("making the %v: %w", r, s.explained(err))
 			}
-			state, err := roleState(s.Client, s.partition.slot, r)
+			state, err := roleState(s.link, s.partition.slot, r)
 			if err != nil {
 				return err
 			}
@@ -196,7 +195,10 @@ func superior(cmd *cobra.Command, r role, p *pins) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := openSession(c, administration)
+	s, err := openSession(cmd, c, administration)
+	if err == nil {
+		err = s.logout() // the Auditor is made while nobody is logged in
+	}
 	if err != nil {
 		c.Close()
 		return nil, err
@@ -224,7 +226,7 @@ counts like a wrong login.`,
 				return err
 			}
 			defer c.Close()
-			s, err := openSession(c, slot)
+			s, err := openSession(cmd, c, slot)
 			if err != nil {
 				return err
 			}
@@ -233,6 +235,9 @@ counts like a wrong login.`,
 				return err
 			}
 			defer old.Wipe()
+			if err := s.logout(); err != nil {
+				return err
+			}
 			if err := s.loginWith(r, old); err != nil {
 				return err
 			}

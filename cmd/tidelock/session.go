@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tidelock.dev/tidelock/client"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/wire"
@@ -36,7 +35,7 @@ func partitionFlag(cmd *cobra.Command) {
 }
 
 // listPartitions asks for the partitions that the caller may see.
-func listPartitions(c *client.Client) ([]partitionName, error) {
+func listPartitions(c *link) ([]partitionName, error) {
 	var list wire.PartitionListReply
 	if err := c.Do(wire.CallPartitionList, 0, &wire.PartitionListRequest{}, &list); err != nil {
 		return nil, fmt.Errorf("listing the partitions: %w", err)
@@ -49,7 +48,7 @@ func listPartitions(c *client.Client) ([]partitionName, error) {
 }
 
 // choosePartition finds the partition that the command line means.
-func choosePartition(cmd *cobra.Command, c *client.Client) (partitionName, error) {
+func choosePartition(cmd *cobra.Command, c *link) (partitionName, error) {
 	wanted, err := cmd.Flags().GetString("partition")
 	if err != nil {
 		return partitionName{}, err
@@ -107,24 +106,43 @@ func labels(all []partitionName) string {
 
 // session is one session with a slot, and who is logged in there.
 type session struct {
-	*client.Client
+	*link
 	handle    cryptoki.SessionHandle
 	partition partitionName // of the administration: only the slot
 	role      role
 }
 
-// openSession opens a read-write session. Its end comes with the connection's.
-func openSession(c *client.Client, p partitionName) (*session, error) {
+// openSession opens a read-write session, or goes on with the shell's. Its end comes
+// with the connection's.
+func openSession(cmd *cobra.Command, c *link, p partitionName) (*session, error) {
+	kept := shellOf(cmd)
+	if kept != nil && kept.sessions[p.slot] != nil {
+		return kept.sessions[p.slot], nil
+	}
 	request := wire.OpenSessionRequest{Slot: p.slot, Flags: uint64(cryptoki.CKF_SERIAL_SESSION | cryptoki.CKF_RW_SESSION)}
 	var reply wire.OpenSessionReply
 	if err := c.Do(wire.CallOpenSession, 0, &request, &reply); err != nil {
 		return nil, fmt.Errorf("opening a session with %v: %w", p, err)
 	}
-	return &session{Client: c, handle: cryptoki.SessionHandle(reply.Session), partition: p}, nil
+	s := &session{link: c, handle: cryptoki.SessionHandle(reply.Session), partition: p}
+	if kept != nil {
+		kept.sessions[p.slot] = s
+	}
+	return s, nil
 }
 
-// login asks for the role's PIN and logs in.
+// login asks for the role's PIN and logs in. In a shell that is done where the role has
+// logged in before.
 func (s *session) login(cmd *cobra.Command, r role, p *pins) error {
+	if kept := shellOf(cmd); kept != nil {
+		if s.role == r {
+			return nil
+		}
+		if err := s.logout(); err != nil {
+			return err
+		}
+		kept.last = s
+	}
 	pin, err := p.present(cmd, r.title)
 	if err != nil {
 		return err
@@ -140,6 +158,32 @@ func (s *session) loginWith(r role, pin secret.Bytes) error {
 	}
 	s.role = r
 	return nil
+}
+
+// logout ends a login, if there is one.
+func (s *session) logout() error {
+	if s.role == (role{}) {
+		return nil
+	}
+	s.role = role{}
+	if err := s.do(wire.CallLogout, &wire.LogoutRequest{}, &wire.LogoutReply{}); err != nil {
+		return fmt.Errorf("logging out: %w", err)
+	}
+	return nil
+}
+
+// leave closes the shell's session with a slot, for what no session may be open.
+func leave(cmd *cobra.Command, slot uint64) error {
+	kept := shellOf(cmd)
+	if kept == nil || kept.sessions[slot] == nil {
+		return nil
+	}
+	s := kept.sessions[slot]
+	delete(kept.sessions, slot)
+	if kept.last == s {
+		kept.last = nil
+	}
+	return s.do(wire.CallCloseSession, &wire.CloseSessionRequest{}, &wire.CloseSessionReply{})
 }
 
 // refusedPIN says how many tries are left after a wrong PIN.
@@ -182,7 +226,7 @@ var administration = partitionName{slot: wire.AdminSlot, label: "administration"
 
 // placeOf connects to where a role logs in: the administration, or the partition
 // that the command line means. The caller closes the connection.
-func placeOf(cmd *cobra.Command, r role) (*client.Client, partitionName, error) {
+func placeOf(cmd *cobra.Command, r role) (*link, partitionName, error) {
 	if r.ofHSM {
 		c, err := administer(cmd)
 		return c, administration, err
@@ -205,7 +249,7 @@ func enter(cmd *cobra.Command, r role, p *pins) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := openSession(c, place)
+	s, err := openSession(cmd, c, place)
 	if err == nil {
 		err = s.login(cmd, r, p)
 	}

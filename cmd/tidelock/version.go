@@ -14,9 +14,10 @@ const version = "0.1.0"
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Show the version of the program",
-		Args:  cobra.NoArgs,
+		Use:     "version",
+		Short:   "Show the version of the program",
+		Example: "  tidelock version -o json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rows := []field{
 				{"Version", "version", version},
