@@ -85,6 +85,10 @@ fuzz: ## Run every fuzz target, 100,000 times each (FUZZTIME)
 	done
 	$(GO) test -count=1 -run TestCFuzzTargets -v ./wire
 
+.PHONY: man
+man: build ## Write the manual pages into build/man
+	@$(BIN)/tidelock man build/man
+
 .PHONY: generate
 generate: ## Generate constants, header and codecs from cryptoki/table
 	$(GO) run ./internal/gen
