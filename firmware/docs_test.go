@@ -18,6 +18,9 @@ func TestDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(b)
+	if !strings.Contains(text, "A new HSM has level "+Newest.String()+",") {
+		t.Errorf("%s does not say that a new HSM has level %v", path, Newest)
+	}
 	for name, want := range map[string]string{
 		"levels": levelsTable(), "features": featuresTable("Firmware", Features()),
 		"clients": featuresTable("Client", ClientFeatures()), "mechanisms": mechanismsTable(),
