@@ -2,6 +2,8 @@ package hsm
 
 import (
 	"crypto/subtle"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -38,13 +40,22 @@ type application struct {
 	secret  [16]byte
 	uid     uint32
 	program string
+	// administrator says that its links come by the administrators' socket, owner that
+	// they are the server's owner's.
+	administrator, owner bool
 
 	links int // guarded by applications.mu
 
 	ended atomic.Bool // read by every call, set under mu
 
 	mu      sync.Mutex
-	members map[cryptoki.SlotID]*partition.Member // guarded by mu
+	members map[cryptoki.SlotID]membership // guarded by mu
+}
+
+// membership is a member with what it is a member of.
+type membership struct {
+	partition *partition.Partition
+	*partition.Member
 }
 
 // applications is the set of those that are connected.
@@ -70,13 +81,16 @@ func (a *applications) join(id, secret [16]byte, caller Caller, program string) 
 	app := a.byID[id]
 	if app == nil {
 		app = &application{
-			number: a.last.Add(1), id: id, secret: secret, uid: caller.UID, program: program,
-			members: make(map[cryptoki.SlotID]*partition.Member),
+			number: a.last.Add(1), id: id, secret: secret, uid: caller.UID, program: program, administrator: caller.Administrator, owner: caller.Owner,
+			members: make(map[cryptoki.SlotID]membership),
 		}
 		a.byID[id] = app
 	}
 	if subtle.ConstantTimeCompare(app.secret[:], secret[:]) != 1 || app.uid != caller.UID {
 		return nil, cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "uid %d brought another secret or user for application %d", caller.UID, app.number)
+	}
+	if app.administrator != caller.Administrator {
+		return nil, cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "application %d came by the other socket", app.number)
 	}
 	if app.links >= maxLinks {
 		return nil, cryptoki.Errorf(cryptoki.CKR_DEVICE_MEMORY, "application %d has %d connections", app.number, app.links)
@@ -136,11 +150,34 @@ func (app *application) member(slot cryptoki.SlotID, p *partition.Partition, cal
 		return nil, cryptoki.CKR_CRYPTOKI_NOT_INITIALIZED
 	}
 	m := app.members[slot]
-	if m == nil {
-		m = p.Join(partition.Actor{
+	if m.partition != p {
+		m = membership{p, p.Join(partition.Actor{
 			Application: app.number, ID: app.id, Secret: app.secret, UID: app.uid, PID: caller.PID, Program: app.program,
-		})
+		})}
 		app.members[slot] = m
 	}
-	return m, nil
+	return m.Member, nil
+}
+
+// caller is the application as assignments see it.
+func (app *application) caller() Caller {
+	return Caller{UID: app.uid, Owner: app.owner, Administrator: app.administrator}
+}
+
+// expel ends what the application has open in a slot.
+func (app *application) expel(slot cryptoki.SlotID) {
+	app.mu.Lock()
+	m, there := app.members[slot]
+	delete(app.members, slot)
+	app.mu.Unlock()
+	if there {
+		m.Leave(false)
+	}
+}
+
+// all are the applications that are connected.
+func (a *applications) all() []*application {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Collect(maps.Values(a.byID))
 }

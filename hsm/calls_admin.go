@@ -2,26 +2,57 @@ package hsm
 
 import (
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/partition"
 	"tidelock.dev/tidelock/wire"
 )
 
 func (r *request) hsmInfo(_ *wire.HSMInfoRequest, p *wire.HSMInfoReply) error {
 	h := r.hsm
+	now := h.state.Load()
+	officer, err := now.administration.RoleState(cryptoki.CKU_SO)
+	if err != nil {
+		return err
+	}
+	auditor, err := now.administration.RoleState(cryptoki.CKU_AUDIT)
+	if err != nil {
+		return err
+	}
 	*p = wire.HSMInfoReply{
-		Label: h.record.label, Serial: h.record.serial, Model: model, Firmware: h.level.String(),
-		Mode: h.record.mode.String(), RootKey: h.rootKind, State: "operational",
-		Partitions: uint64(len(h.partitions)), Applications: uint64(h.applications.count()), Sessions: h.sessionCount(),
+		Label: now.record.label, Serial: now.record.serial, Model: model, Firmware: now.record.level.String(),
+		Mode: now.record.mode.String(), RootKey: h.rootKind, State: now.record.state.String(),
+		Partitions: uint64(len(now.record.slots)), Applications: uint64(h.applications.count()), Sessions: h.sessionCount(),
 		UptimeSeconds: uint64(h.now().Sub(h.started).Seconds()),
 		Approved:      approved(),
 		Rollback:      h.witness.String(),
 		Memory:        h.memory(),
+		Officer:       describe(officer), OfficerLeft: officer.AttemptsLeft, Auditor: describe(auditor),
+		Allowed:    uint64(now.record.licences),
+		TotalBytes: now.record.usable(), UsedBytes: now.record.usable() - now.free(), FreeBytes: now.free(),
 	}
 	return nil
 }
 
+// describe is a role's state for people.
+func describe(s partition.RoleState) string {
+	switch {
+	case !s.Initialized:
+		return "not initialised"
+	case s.Locked:
+		return "locked"
+	case s.MustChange:
+		return "must change the PIN"
+	}
+	return "initialised"
+}
+
 func (r *request) partitionList(_ *wire.PartitionListRequest, p *wire.PartitionListReply) error {
-	for slot, part := range r.hsm.partitions {
-		p.Slots = append(p.Slots, uint64(slot))
+	now := r.hsm.state.Load()
+	for _, s := range now.record.slots {
+		if !s.sees(r.caller) {
+			continue
+		}
+		part := now.partitions[s.number]
+		p.Slots = append(p.Slots, uint64(s.number))
 		p.Labels = append(p.Labels, part.Label())
 		p.Serials = append(p.Serials, part.Serial())
 	}

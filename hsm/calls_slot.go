@@ -43,19 +43,24 @@ func (r *request) goodbye(*wire.GoodbyeRequest, *wire.GoodbyeReply) error {
 
 func (r *request) slotList(_ *wire.SlotListRequest, p *wire.SlotListReply) error {
 	// Every slot holds a partition: there is no reader to take a token out of.
-	for slot := range r.hsm.partitions {
-		p.Slots = append(p.Slots, uint64(slot))
+	p.Slots = r.visible()
+	if r.caller.Administrator {
+		p.Slots = append(p.Slots, wire.AdminSlot)
 	}
 	return nil
 }
 
 func (r *request) slotInfo(q *wire.SlotInfoRequest, p *wire.SlotInfoReply) error {
-	if _, err := r.hsm.partition(q.Slot); err != nil {
+	if _, err := r.partition(q.Slot); err != nil {
 		return err
 	}
-	level := r.hsm.level
+	level := r.hsm.state.Load().record.level
+	description := "Tidelock partition slot"
+	if q.Slot == wire.AdminSlot {
+		description = "Tidelock administration slot"
+	}
 	*p = wire.SlotInfoReply{
-		Description: "Tidelock partition slot", Manufacturer: manufacturer,
+		Description: description, Manufacturer: manufacturer,
 		Flags:         uint64(cryptoki.CKF_TOKEN_PRESENT),
 		FirmwareMajor: level.Major, FirmwareMinor: level.Minor,
 	}
@@ -63,7 +68,7 @@ func (r *request) slotInfo(q *wire.SlotInfoRequest, p *wire.SlotInfoReply) error
 }
 
 func (r *request) tokenInfo(q *wire.TokenInfoRequest, p *wire.TokenInfoReply) error {
-	part, err := r.hsm.partition(q.Slot)
+	part, err := r.partition(q.Slot)
 	if err != nil {
 		return err
 	}
@@ -73,7 +78,13 @@ func (r *request) tokenInfo(q *wire.TokenInfoRequest, p *wire.TokenInfoReply) er
 	}
 	minPIN, maxPIN := part.PINLengths()
 	sessions, rw := part.SessionCounts()
-	level := r.hsm.level
+	usage, err := part.Usage()
+	if err != nil {
+		return err
+	}
+	total := part.Identity().Size
+	free := total - min(total, usage.Used)
+	level := r.hsm.state.Load().record.level
 	*p = wire.TokenInfoReply{
 		Label: part.Label(), Manufacturer: manufacturer, Model: model, Serial: part.Serial(),
 		Flags: uint64(flags),
@@ -81,8 +92,8 @@ func (r *request) tokenInfo(q *wire.TokenInfoRequest, p *wire.TokenInfoReply) er
 		// a negative number.
 		MaxSessions: 0, Sessions: sessions, MaxRWSessions: 0, RWSessions: rw,
 		MinPIN: uint64(minPIN), MaxPIN: uint64(maxPIN),
-		TotalPublic: cryptoki.UnavailableInformation, FreePublic: cryptoki.UnavailableInformation,
-		TotalPrivate: cryptoki.UnavailableInformation, FreePrivate: cryptoki.UnavailableInformation,
+		// One memory serves both kinds of objects.
+		TotalPublic: total, FreePublic: free, TotalPrivate: total, FreePrivate: free,
 		FirmwareMajor: level.Major, FirmwareMinor: level.Minor,
 		UTCTime: r.hsm.now().UTC().Format("20060102150405") + "00",
 	}
@@ -90,7 +101,7 @@ func (r *request) tokenInfo(q *wire.TokenInfoRequest, p *wire.TokenInfoReply) er
 }
 
 func (r *request) mechanismList(q *wire.MechanismListRequest, p *wire.MechanismListReply) error {
-	if _, err := r.hsm.partition(q.Slot); err != nil {
+	if _, err := r.partition(q.Slot); err != nil {
 		return err
 	}
 	for _, m := range mech.All() {
@@ -101,7 +112,7 @@ func (r *request) mechanismList(q *wire.MechanismListRequest, p *wire.MechanismL
 }
 
 func (r *request) mechanismInfo(q *wire.MechanismInfoRequest, p *wire.MechanismInfoReply) error {
-	if _, err := r.hsm.partition(q.Slot); err != nil {
+	if _, err := r.partition(q.Slot); err != nil {
 		return err
 	}
 	m, known := mech.Lookup(cryptoki.MechanismType(q.Mechanism))

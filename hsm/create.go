@@ -15,8 +15,22 @@ import (
 	"tidelock.dev/tidelock/seal"
 )
 
-// Development says what a new development HSM is to be: one partition, all roles
-// ready.
+// Creation says what a new HSM is to be.
+type Creation struct {
+	Label string
+	// SOPIN is the HSM SO's; it remains the caller's.
+	SOPIN secret.Bytes
+	// Memory is in bytes, MinMemory to MaxMemory; Licences is how many partitions there
+	// may be, up to MaxLicences.
+	Memory   uint64
+	Licences uint16
+	Mode     Mode
+	// By is who makes it, for the audit log.
+	By audit.Actor
+}
+
+// Development says what a new development HSM is to be: one partition, everybody's and
+// in slot 0, all roles ready.
 type Development struct {
 	// Label is the HSM's and the partition's.
 	Label string
@@ -29,93 +43,158 @@ type Development struct {
 	By audit.Actor
 }
 
-// The PIN lengths of a development partition. The hardware's default minimum is 8;
-// a laptop's HSM is made by scripts that were written for tokens with 4.
+// What `hsm init` and quickstart make when nobody says otherwise.
+const (
+	DefaultMemory   = 4 << 30
+	DefaultLicences = 10
+)
+
+// The PIN lengths of a development HSM. The hardware's default minimum is 8; a laptop's
+// HSM is made by scripts that were written for tokens with 4.
 const (
 	developmentMinPIN = 4
 	developmentMaxPIN = 255
 )
 
-// CreateDevelopment makes an HSM in an empty store, all in one transaction.
-func CreateDevelopment(store keystore.Store, rootKey secret.Bytes, d Development) error {
-	if err := partition.CheckLabel(d.Label); err != nil {
-		return err
-	}
-	root, err := seal.NewStretcher(false).RootKEK([]seal.Factor{seal.KeyFile()}, rootKey)
+func shortPINs(s policy.Set) policy.Set {
+	return s.With(policy.MinPIN, 255-developmentMinPIN).With(policy.MaxPIN, developmentMaxPIN)
+}
+
+// Create makes an operational HSM without partitions in an empty store, all in one
+// transaction.
+func Create(store keystore.Store, rootKey secret.Bytes, c Creation) error {
+	f, err := c.found(store)
 	if err != nil {
 		return err
 	}
-	defer root.Wipe()
-	key := seal.NewHSMKey()
-	defer key.Wipe()
-	const first partition.ID = 1
-	r := record{
-		label: d.Label, serial: newSerial(), mode: d.Mode, level: firmware.Newest,
-		partitions: []partition.ID{first},
+	defer f.key.Wipe()
+	return f.write(rootKey, func(keystore.Writer) error { return nil })
+}
+
+// CreateDevelopment makes a development HSM in an empty store, all in one transaction.
+func CreateDevelopment(store keystore.Store, rootKey secret.Bytes, d Development) error {
+	f, err := Creation{
+		Label: d.Label, SOPIN: d.SOPIN, Memory: DefaultMemory, Licences: DefaultLicences, Mode: d.Mode, By: d.By,
+	}.found(store)
+	if err != nil {
+		return err
 	}
+	defer f.key.Wipe()
+	id := f.record.take()
+	f.record.slots = []slot{{partition: id, everybody: true}}
 	identity := partition.Identity{
-		Label: d.Label, Serial: newSerial(), Size: 1 << 30,
-		Policies: policy.Set{}.With(policy.MinPIN, 255-developmentMinPIN).With(policy.MaxPIN, developmentMaxPIN),
+		Label: d.Label, Serial: newSerial(), Size: f.record.share(),
+		Policies: shortPINs(policy.Partition(f.record.level).Under(0, f.record.policies)),
 	}
-	config := partitionConfig(store, key, d.Mode)
-	log := audit.New(audit.Config{Key: key, Serial: r.serial, Now: config.Now})
-	draft, err := partition.NewDraft(config, first, partition.Application, identity, map[partition.Role]secret.Bytes{
+	draft, err := partition.NewDraft(f.config, id, partition.Application, identity, map[partition.Role]secret.Bytes{
 		partition.RolePartitionSO: d.SOPIN, partition.RoleCryptoOfficer: d.PIN,
 	})
 	if err != nil {
 		return err
 	}
-	officer, err := newSecurityOfficer(config, key, d.SOPIN)
-	if err != nil {
-		return fmt.Errorf("the HSM SO: %w", err)
-	}
-	return tally.New(store, key).Create(func(w keystore.Writer) error {
-		if err := w.Put(keystore.TableHSM, keyHSMKey, root.WrapHSMKey(key)); err != nil {
-			return err
-		}
-		if err := w.Put(keystore.TableHSM, keyRecord, key.Records().Seal(nil, r.encode(), recordContext())); err != nil {
-			return err
-		}
-		if err := w.Put(keystore.TableHSM, keySecurityOfficer, officer); err != nil {
-			return err
-		}
+	return f.write(rootKey, func(w keystore.Writer) error {
 		if err := draft.Write(w); err != nil {
 			return err
 		}
-		return recordCreation(w, log, d, first)
+		officer := d.By
+		officer.Role = audit.RolePartitionSO
+		return f.log(w,
+			audit.Record{Event: audit.EventPartitionCreate, Actor: d.By, Partition: uint32(id)},
+			audit.Record{Event: audit.EventRoleCreate, Actor: officer, Partition: uint32(id), Detail: partition.RoleCryptoOfficer.String()})
 	})
 }
 
-// recordCreation begins the audit log with the HSM itself and what it was made with.
-func recordCreation(w keystore.Writer, log *audit.Log, d Development, id partition.ID) error {
-	if err := log.Create(w, d.By); err != nil {
+// foundation is an HSM that is about to be written.
+type foundation struct {
+	Creation
+	store          keystore.Store
+	key            *seal.HSMKey
+	record         record
+	config         partition.Config
+	audit          *audit.Log
+	administration *partition.Draft
+}
+
+// found thinks a new HSM out. Its key is the caller's to wipe.
+func (c Creation) found(store keystore.Store) (*foundation, error) {
+	switch {
+	case c.Memory < MinMemory || c.Memory > MaxMemory:
+		return nil, cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "an HSM's memory is %d to %d bytes, not %d", uint64(MinMemory), uint64(MaxMemory), c.Memory)
+	case c.Licences < 1 || c.Licences > MaxLicences:
+		return nil, cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "an HSM has 1 to %d partitions, not %d", MaxLicences, c.Licences)
+	}
+	f := &foundation{Creation: c, store: store, key: seal.NewHSMKey(), record: record{
+		label: c.Label, serial: newSerial(), mode: c.Mode, state: StateOperational, level: firmware.Newest,
+		memory: c.Memory, licences: c.Licences, policies: policy.HSM(firmware.Newest).Defaults(0),
+		officer: 1, next: partition.AdministrationID + 1,
+	}}
+	if f.record.usable()/uint64(c.Licences) <= partition.Overhead {
+		f.key.Wipe()
+		return nil, cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "%d bytes of memory are too few for %d partitions: each takes %d beside its objects",
+			c.Memory, c.Licences, partition.Overhead)
+	}
+	if c.Mode != ModeProduction {
+		f.record.policies = f.record.policies.With(policy.ForcePINChange, 0)
+	}
+	f.config = partitionConfig(store, f.key, c.Mode)
+	f.config.HSMPolicies = func() policy.Set { return f.record.policies }
+	f.audit = audit.New(audit.Config{Key: f.key, Serial: f.record.serial, Now: f.config.Now})
+	var err error
+	f.administration, err = partition.NewDraft(f.config, partition.AdministrationID, partition.Administration, f.record.administration(),
+		map[partition.Role]secret.Bytes{partition.RoleHSMSO: c.SOPIN})
+	if err != nil {
+		f.key.Wipe()
+		return nil, err
+	}
+	return f, nil
+}
+
+// administration is what the administration's slot shows of the HSM.
+func (r *record) administration() partition.Identity {
+	i := partition.Identity{Label: r.label, Serial: r.serial}
+	if i.Label == "" {
+		i.Label = model
+	}
+	if r.mode != ModeProduction {
+		i.Policies = shortPINs(i.Policies)
+	}
+	return i
+}
+
+// write makes the HSM, and what else belongs to it, all in one transaction.
+func (f *foundation) write(rootKey secret.Bytes, also func(keystore.Writer) error) error {
+	root, err := seal.NewStretcher(false).RootKEK([]seal.Factor{seal.KeyFile()}, rootKey)
+	if err != nil {
 		return err
 	}
-	officer := d.By
-	officer.Role = audit.RolePartitionSO
-	for _, r := range []audit.Record{
-		{Event: audit.EventHSMCreate, Actor: d.By, Detail: d.Mode.String()},
-		{Event: audit.EventPartitionCreate, Actor: d.By, Partition: uint32(id)},
-		{Event: audit.EventRoleCreate, Actor: officer, Partition: uint32(id), Detail: partition.RoleCryptoOfficer.String()},
-	} {
-		if err := log.Append(w, r); err != nil {
+	defer root.Wipe()
+	return tally.New(f.store, f.key).Create(func(w keystore.Writer) error {
+		if err := w.Put(keystore.TableHSM, keyHSMKey, root.WrapHSMKey(f.key)); err != nil {
+			return err
+		}
+		if err := w.Put(keystore.TableHSM, keyRecord, f.key.Records().Seal(nil, f.record.encode(), recordContext())); err != nil {
+			return err
+		}
+		if err := f.administration.Write(w); err != nil {
+			return err
+		}
+		if err := f.audit.Create(w, f.By); err != nil {
+			return err
+		}
+		if err := f.log(w, audit.Record{Event: audit.EventHSMCreate, Actor: f.By, Detail: f.Mode.String()}); err != nil {
+			return err
+		}
+		return also(w)
+	})
+}
+
+func (f *foundation) log(w keystore.Writer, entries ...audit.Record) error {
+	for _, e := range entries {
+		if err := f.audit.Append(w, e); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// newSecurityOfficer makes the record of the HSM SO's credential. Like a Partition SO
-// he has no share in any key: his PIN opens one that seals nothing.
-func newSecurityOfficer(c partition.Config, key *seal.HSMKey, pin secret.Bytes) ([]byte, error) {
-	nothing := seal.NewPartKEK()
-	defer nothing.Wipe()
-	credential := seal.Credential{Role: cryptoki.CKU_SO, Epoch: 1}
-	wrap, err := c.Stretcher.Wrap(credential, nothing, []seal.Factor{seal.Password(c.Cost)}, pin)
-	if err != nil {
-		return nil, err
-	}
-	return key.Records().Seal(nil, wrap.Encode(), seal.NewContext("hsm so")), nil
 }
 
 // newSerial makes a serial number of 13 digits, as the hardware's partitions have.

@@ -13,7 +13,6 @@ import (
 
 	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
-	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/keystore/tally"
@@ -51,15 +50,19 @@ type HSM struct {
 	now      func() time.Time
 	server   string
 	memory   func() string
-	record   record
-	level    firmware.Level
+	key      *seal.HSMKey
+	config   partition.Config
 	rootKind string
 	started  time.Time
 	boot     uint64
 	witness  witness
 
 	applications applications
-	partitions   []*partition.Partition // the index is the slot
+	state        atomic.Pointer[state]
+	refreshing   sync.Mutex // held while state is replaced
+	// acts is held by whoever administers, from the first look to the last change. A lost
+	// officer needs nothing of it: the update that counts the PIN is enough.
+	acts sync.Mutex
 
 	sessions      sync.Map // cryptoki.SessionHandle to *openSession
 	openSessions  atomic.Int64
@@ -75,10 +78,9 @@ type openSession struct {
 
 // The keys of the HSM's own records.
 var (
-	keyHSMKey          = []byte("key")
-	keyRecord          = []byte("record")
-	keySecurityOfficer = []byte("so")
-	keyBoot            = []byte("boot")
+	keyHSMKey = []byte("key")
+	keyRecord = []byte("record")
+	keyBoot   = []byte("boot")
 )
 
 // bootBits is what a session handle has room for beside its number.
@@ -91,7 +93,6 @@ const sessionBits = 63 - bootBits
 // Open starts an HSM from its store. The error of a wrong root key is
 // seal.ErrWrongSecret.
 func Open(c Config) (*HSM, error) {
-	var key *seal.HSMKey
 	h := &HSM{
 		log: c.Log, now: c.Now, server: c.Server, memory: c.Memory, started: c.Now(),
 		applications:  applications{byID: make(map[[16]byte]*application)},
@@ -100,6 +101,7 @@ func Open(c Config) (*HSM, error) {
 	if h.memory == nil {
 		h.memory = func() string { return "off" }
 	}
+	var first record
 	err := c.Store.View(func(r keystore.Reader) error {
 		wrapped, err := r.Get(keystore.TableHSM, keyHSMKey)
 		if err != nil {
@@ -108,42 +110,31 @@ func Open(c Config) (*HSM, error) {
 		if wrapped == nil {
 			return errors.New("the store holds no HSM: its creation was interrupted, or the HSM's key was lost")
 		}
-		if key, h.rootKind, err = openKey(wrapped, c.Answers); err != nil {
+		if h.key, h.rootKind, err = openKey(wrapped, c.Answers); err != nil {
 			return err
 		}
-		sealed, err := r.Get(keystore.TableHSM, keyRecord)
-		if err != nil {
-			return err
-		}
-		plain, err := key.Records().Open(nil, sealed, recordContext())
-		if err != nil {
-			return fmt.Errorf("the HSM's record: %w", err)
-		}
-		h.record, err = parseRecord(plain)
+		first, err = h.readRecord(r)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	store := tally.New(c.Store, key)
+	store := tally.New(c.Store, h.key)
 	if err := store.Verify(); err != nil {
 		return nil, err
 	}
-	h.store, h.level = store, h.record.level
-	h.audit = audit.New(audit.Config{Key: key, Serial: h.record.serial, Now: c.Now})
-	h.witness = witness{record: c.Witness, mac: key.Counters()}
+	h.store = store
+	h.audit = audit.New(audit.Config{Key: h.key, Serial: first.serial, Now: c.Now})
+	h.witness = witness{record: c.Witness, mac: h.key.Counters()}
 	if err := h.begin(c.AcceptRollback); err != nil {
 		return nil, err
 	}
-	config := partitionConfig(h.store, key, h.record.mode)
-	config.Audit = h.audit
-	config.Boot, config.Now, config.TicketLife = h.boot, c.Now, c.TicketLife
-	for _, id := range h.record.partitions {
-		p, err := partition.Open(config, id)
-		if err != nil {
-			return nil, err
-		}
-		h.partitions = append(h.partitions, p)
+	h.config = partitionConfig(h.store, h.key, first.mode)
+	h.config.Audit = h.audit
+	h.config.Boot, h.config.Now, h.config.TicketLife = h.boot, c.Now, c.TicketLife
+	h.config.HSMPolicies, h.config.Lost = h.policies, h.lost
+	if err := h.refresh(); err != nil {
+		return nil, err
 	}
 	return h, nil
 }
@@ -247,10 +238,11 @@ func (h *HSM) Stopped() <-chan struct{} { return h.stopRequested }
 
 func (h *HSM) stop() { h.stopOnce.Do(func() { close(h.stopRequested) }) }
 
-// Tend does what has to be done every hour or so. An error is the store's.
+// Tend does what has to be done every hour or so, and first after a start. An error is
+// the store's.
 func (h *HSM) Tend() error {
-	var errs []error
-	for _, p := range h.partitions {
+	errs := []error{h.sweep()}
+	for _, p := range h.state.Load().partitions {
 		errs = append(errs, p.Tend())
 	}
 	return errors.Join(errs...)
@@ -259,14 +251,6 @@ func (h *HSM) Tend() error {
 // Shutdown says that the server ends: applications whose links end from now on may
 // come back to the next one with their tickets.
 func (h *HSM) Shutdown() { h.applications.shutdown.Store(true) }
-
-// partition finds the partition of a slot.
-func (h *HSM) partition(slot uint64) (*partition.Partition, error) {
-	if slot >= uint64(len(h.partitions)) {
-		return nil, cryptoki.Errorf(cryptoki.CKR_SLOT_ID_INVALID, "slot %d", slot)
-	}
-	return h.partitions[slot], nil
-}
 
 // newSession draws a session handle. Its number is random, so that after a restart
 // nobody claims another application's session before its owner is back.

@@ -66,7 +66,11 @@ type needs uint8
 const (
 	needNothing needs = iota
 	needApplication
+	// needSession is for what an application may do in a session while its PIN is an
+	// initial one.
 	needSession
+	// needUse is for everything else in a session.
+	needUse
 )
 
 func (t *typed[Q, R, PQ, PR]) run(l *Link, header wire.Header, body []byte) (wire.Message, *partition.Session, error) {
@@ -84,6 +88,9 @@ func (t *typed[Q, R, PQ, PR]) run(l *Link, header wire.Header, body []byte) (wir
 		if r.session = l.hsm.session(header.Session, l.app); r.session == nil {
 			return nil, nil, cryptoki.CKR_SESSION_HANDLE_INVALID
 		}
+	}
+	if t.needs >= needUse && r.session.Expired() {
+		return nil, r.session, cryptoki.Errorf(cryptoki.CKR_PIN_EXPIRED, "the PIN is an initial one and must be changed first")
 	}
 	var empty R
 	t.reply = empty

@@ -289,3 +289,6 @@ func (p *Partition) Retire() {
 	}
 	p.config.Verifier.ForgetPartition(uint64(p.id))
 }
+
+// ID is the number that the drafted partition is to have.
+func (d *Draft) ID() ID { return d.partition.id }

@@ -145,3 +145,22 @@ func (s *Session) Authorized(role Role) error {
 func (s *Session) Record(w keystore.Writer, r audit.Record) error {
 	return s.member.record(w, s.member.Role(), r)
 }
+
+// Appoint prepares a role's credential, epoch and all, without anybody's login: for an
+// administration, whose HSM SO is made by hsm init. The PIN remains the caller's.
+// Errors: CKR_PIN_LEN_RANGE, CKR_PIN_INVALID.
+func (p *Partition) Appoint(role Role, pin secret.Bytes) (write func(keystore.Writer) error, err error) {
+	made, err := p.newCredential(role, 1, nil, pin)
+	if err != nil {
+		return nil, err
+	}
+	return func(w keystore.Writer) error { return p.putCredential(w, role, made) }, nil
+}
+
+// Dismiss removes a role's credential and its tries.
+func (p *Partition) Dismiss(w keystore.Writer, role Role) error {
+	if err := w.Delete(keystore.TablePartition, p.id.roleKey(keyRole, role)); err != nil {
+		return err
+	}
+	return w.Delete(keystore.TableCounter, p.id.roleKey(keyTries, role))
+}

@@ -1,0 +1,45 @@
+package hsm
+
+import (
+	"math/big"
+
+	"tidelock.dev/tidelock/partition"
+)
+
+// Of a memory of 32 MiB this much is usable; of others, in proportion.
+const (
+	roomOf   = 33_554_432
+	roomThen = 33_218_870
+)
+
+// usable is what partitions may take of the HSM's memory, with their overheads, in bytes.
+func (r *record) usable() uint64 {
+	n := new(big.Int).SetUint64(r.memory)
+	n.Mul(n, big.NewInt(roomThen))
+	return n.Div(n, big.NewInt(roomOf)).Uint64()
+}
+
+// share is the size of a partition for which nobody names one, in bytes.
+func (r *record) share() uint64 {
+	if r.licences == 0 {
+		return 0
+	}
+	return r.usable()/uint64(r.licences) - partition.Overhead
+}
+
+// Memory of an HSM, in bytes: a share has to be something.
+const (
+	MinMemory = 1 << 20
+	MaxMemory = 1 << 50
+	// MaxLicences bounds the partitions of an HSM.
+	MaxLicences = 100
+)
+
+// free is what no partition has taken, in bytes.
+func (s *state) free() uint64 {
+	free := s.record.usable()
+	for _, p := range s.partitions {
+		free -= min(free, p.Identity().Size+partition.Overhead)
+	}
+	return free
+}
