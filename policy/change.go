@@ -69,7 +69,9 @@ func move(s Set, named map[ID]bool) Set {
 }
 
 // Check tells whether the values of a set go together, and under those above. Its
-// error is CKR_CONFIG_FAILS_DEPENDENCIES and names the policies.
+// error is CKR_CONFIG_FAILS_DEPENDENCIES and names the policies. Before an HSM's policy
+// changes without erasing, every partition's set must pass under the new values: HSM
+// policy 30 cannot go off above a partition of version 1.
 func (t *Table) Check(s, above Set) error {
 	for _, r := range t.rules {
 		if !r.holds(s, above) {
