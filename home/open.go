@@ -1,16 +1,13 @@
 package home
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
 
-	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/hsm"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
@@ -109,73 +106,4 @@ func (h Home) readRootKey() (secret.Bytes, error) {
 		return secret.Bytes{}, fmt.Errorf("the root key: %w", err)
 	}
 	return key, nil
-}
-
-// Quickstart says what a development HSM is to be.
-type Quickstart struct {
-	Label, SOPIN, PIN string
-	// Test makes password hashes that cost nothing, for the project's own tests.
-	Test bool
-}
-
-// Make makes the HSM in a new directory.
-func (q Quickstart) Make(dir string) (Home, error) {
-	_, before := os.Stat(dir)
-	h, err := Make(dir)
-	if err != nil {
-		return Home{}, err
-	}
-	if err := q.fill(h); err != nil {
-		// Nothing was there before: a half-made HSM helps nobody.
-		for _, path := range []string{h.Store(), h.RootKey(), h.Config(), h.Development(), h.Run(), h.LogDir()} {
-			os.Remove(path)
-		}
-		if errors.Is(before, fs.ErrNotExist) {
-			os.Remove(h.Dir)
-		}
-		return Home{}, err
-	}
-	return h, nil
-}
-
-func (q Quickstart) fill(h Home) error {
-	rootKey := secret.New(seal.KeyFileSize)
-	defer rootKey.Wipe()
-	rand.Read(rootKey.Expose())
-	if err := writeNew(h.RootKey(), rootKey.Expose()); err != nil {
-		return err
-	}
-	if err := writeNew(h.Config(), []byte(DefaultConfig)); err != nil {
-		return err
-	}
-	store, err := boltstore.Create(h.Store())
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	mode := hsm.ModeDevelopment
-	if q.Test {
-		mode = hsm.ModeTest
-	}
-	soPIN, pin := secret.Copy([]byte(q.SOPIN)), secret.Copy([]byte(q.PIN))
-	defer soPIN.Wipe()
-	defer pin.Wipe()
-	if err := hsm.CreateDevelopment(store, rootKey, hsm.Development{
-		Label: q.Label, SOPIN: soPIN, PIN: pin, Mode: mode,
-		By: audit.Actor{Source: audit.SourceLocal, UID: uint32(os.Getuid()), PID: int32(os.Getpid()), Program: "tidelock quickstart"},
-	}); err != nil {
-		return err
-	}
-	return writeNew(h.Development(), []byte("libtidelock.so may start this HSM's server by itself.\n"))
-}
-
-// writeNew writes a file that must not exist, for its owner alone, and makes it
-// durable.
-func writeNew(path string, content []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close())
 }
