@@ -53,9 +53,13 @@ func printLoss(cmd *cobra.Command, lost []string) error {
 		return err
 	}
 	if asJSON {
-		return printJSON(cmd, map[string]any{"dryRun": true, "lost": lost})
+		return printJSON(cmd, map[string]any{"dryRun": true, "lost": append([]string{}, lost...)})
 	}
 	w := cmd.OutOrStdout()
+	if len(lost) == 0 {
+		_, err := fmt.Fprintln(w, "Nothing was changed. Nothing would be destroyed.")
+		return err
+	}
 	fmt.Fprintln(w, "Nothing was changed. This would be destroyed:")
 	for _, l := range lost {
 		fmt.Fprintln(w, " ", l)

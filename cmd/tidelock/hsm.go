@@ -3,11 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/home"
 	"tidelock.dev/tidelock/wire"
 )
 
@@ -88,18 +91,29 @@ const operational = "operational"
 func hsmInitCommand() *cobra.Command {
 	var p pins
 	var label string
+	var kdf string
 	var sure confirmation
 	cmd := &cobra.Command{
 		Use:   "init --label LABEL",
 		Short: "Make the HSM SO, or start again with him",
 		Long: `init of an HSM that is in its factory state or zeroized gives it a label and an HSM SO,
 whose PIN is asked for. init of an HSM that is operational asks for the PIN of its HSM
-SO, who stays, with the policies; every partition is destroyed.`,
-		Example: "  tidelock hsm init --label site-a\n  tidelock hsm init --label site-a --dry-run",
+SO, who stays, with the policies; every partition is destroyed.
+
+With --home and a directory that is not there, or empty, it makes the HSM in it, without a server: the
+root key lies in a file in it, root.key, which belongs to the user that runs the
+server.`,
+		Example: "  tidelock hsm init --home /var/lib/tidelock --label site-a\n  tidelock hsm init --label site-a --dry-run",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if label == "" {
 				return wrongUse("hsm init needs --label LABEL, 1 to 32 characters")
+			}
+			if kdf != "default" && kdf != "test" {
+				return wrongUse("--kdf %s: the password hash is default or test", kdf)
+			}
+			if dir, fresh := freshHome(cmd); fresh {
+				return newHSM(cmd, dir, label, kdf == "test", &p, &sure)
 			}
 			c, err := administer(cmd)
 			if err != nil {
@@ -139,9 +153,44 @@ SO, who stays, with the policies; every partition is destroyed.`,
 		},
 	}
 	cmd.Flags().StringVar(&label, "label", "", "label that the HSM gets")
+	cmd.Flags().StringVar(&kdf, "kdf", "default", "password hash of a new HSM: default, or test, which costs nothing and marks the HSM as a test HSM")
 	p.flags(cmd, false)
 	sure.flags(cmd)
 	return cmd
+}
+
+// freshHome tells whether the command line names a directory for a new HSM: one that is
+// not there, or empty.
+func freshHome(cmd *cobra.Command) (dir string, fresh bool) {
+	if dir, _ = cmd.Flags().GetString("home"); dir == "" {
+		dir = os.Getenv(home.Env)
+	}
+	if dir == "" || shellOf(cmd) != nil {
+		return "", false
+	}
+	entries, err := os.ReadDir(dir)
+	return dir, errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0
+}
+
+// newHSM makes an HSM in a new directory.
+func newHSM(cmd *cobra.Command, dir, label string, test bool, p *pins, sure *confirmation) error {
+	if sure.dryRun {
+		return printLoss(cmd, nil)
+	}
+	pin, err := p.first(cmd, roleSO.title)
+	if err != nil {
+		return err
+	}
+	defer pin.Wipe()
+	h, err := home.New{Label: label, SOPIN: pin, Test: test}.Make(dir)
+	if err != nil {
+		return fmt.Errorf("making the HSM: %w", err)
+	}
+	return printFields(cmd, []field{
+		{"HSM", "label", label},
+		{"Directory", "home", h.Dir},
+		{"Next", "next", "tidelock serve --home " + h.Dir},
+	})
 }
 
 func showInit(cmd *cobra.Command, c *link) error {

@@ -68,8 +68,8 @@ func (x *terminal) end() (shown string, status int) {
 	return x.seen.String(), x.cmd.ProcessState.ExitCode()
 }
 
-// newHSM makes a development HSM that ends with the test.
-func newHSM(t *testing.T) string {
+// developmentHSM makes a development HSM that ends with the test.
+func developmentHSM(t *testing.T) string {
 	t.Helper()
 	h, err := home.Quickstart{Label: "demo", SOPIN: "12345678", PIN: "87654321", Test: true}.Make(t.TempDir())
 	if err != nil {
@@ -85,7 +85,7 @@ func newHSM(t *testing.T) string {
 
 // A PIN is asked for without being shown, a new one twice.
 func TestPINsOnATerminal(t *testing.T) {
-	dir := newHSM(t)
+	dir := developmentHSM(t)
 	x := onTerminal(t, dir, "role", "changepw", "co")
 	x.expect("PIN of the Crypto Officer: ")
 	x.typeText("87654321\n")
@@ -114,7 +114,7 @@ func TestPINsOnATerminal(t *testing.T) {
 
 // What is destroyed has to be typed.
 func TestConfirmationOnATerminal(t *testing.T) {
-	dir := newHSM(t)
+	dir := developmentHSM(t)
 	generate := onTerminal(t, dir, "key", "generate", "aes", "--label", "old")
 	generate.expect(": ")
 	generate.typeText("87654321\n")
@@ -141,7 +141,7 @@ func TestConfirmationOnATerminal(t *testing.T) {
 
 // The shell completes, keeps a login, and shows it in its prompt.
 func TestShellOnATerminal(t *testing.T) {
-	x := onTerminal(t, newHSM(t), "shell")
+	x := onTerminal(t, developmentHSM(t), "shell")
 	x.expect("tidelock> ")
 	x.typeText("key gen\taes --label one\r")
 	x.expect("PIN of the Crypto Officer: ")
