@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -44,11 +43,6 @@ type Config struct {
 		// Format is text or json.
 		Format string `toml:"format"`
 	} `toml:"log"`
-	Metrics struct {
-		// Listen is where Prometheus asks: an address of this host such as
-		// "127.0.0.1:9464", or "unix:" and a path; "" is nowhere.
-		Listen string `toml:"listen"`
-	} `toml:"metrics"`
 }
 
 // SocketConfig says who may connect to a socket.
@@ -101,10 +95,6 @@ file = "witness"
 level = "info"
 # text or json.
 format = "text"
-
-[metrics]
-# Where Prometheus asks: "127.0.0.1:9464", or "unix:run/metrics.sock"; "" is nowhere.
-listen = ""
 `
 
 // maxConfig bounds the configuration file, in bytes.
@@ -187,8 +177,6 @@ func (c Config) faults() []error {
 	note(err)
 	_, err = c.LogJSON()
 	note(err)
-	_, _, err = c.MetricsAddress()
-	note(err)
 	return faults
 }
 
@@ -263,24 +251,4 @@ func (c Config) LogJSON() (bool, error) {
 		return true, nil
 	}
 	return false, fmt.Errorf("log.format %q is not text or json", c.Log.Format)
-}
-
-// MetricsAddress is where Prometheus asks, as net.Listen takes it; both are empty where
-// nobody may. Numbers of an HSM are nobody's business beyond this host, so only its
-// loopback addresses will do.
-func (c Config) MetricsAddress() (network, address string, err error) {
-	if c.Metrics.Listen == "" {
-		return "", "", nil
-	}
-	if path, unix := strings.CutPrefix(c.Metrics.Listen, "unix:"); unix {
-		if path == "" {
-			return "", "", fmt.Errorf("metrics.listen %q names no socket", c.Metrics.Listen)
-		}
-		return "unix", path, nil
-	}
-	at, err := netip.ParseAddrPort(c.Metrics.Listen)
-	if err != nil || !at.Addr().IsLoopback() {
-		return "", "", fmt.Errorf("metrics.listen %q is not an address of this host such as \"127.0.0.1:9464\", or \"unix:\" and a path", c.Metrics.Listen)
-	}
-	return "tcp", c.Metrics.Listen, nil
 }

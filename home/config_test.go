@@ -76,9 +76,6 @@ func TestBadConfig(t *testing.T) {
 		"a limit too large":      {"[limits]\nconnections_per_user = 65537\n", []string{"limits.connections_per_user", "65537"}},
 		"an idle time":           {"[server]\nidle_exit = \"ten\"\n", []string{"server.idle_exit", `"ten"`}},
 		"an unknown format":      {"[log]\nformat = \"xml\"\n", []string{"log.format", `"xml"`, "text or json"}},
-		"metrics for everybody":  {"[metrics]\nlisten = \"0.0.0.0:9464\"\n", []string{"metrics.listen", `"0.0.0.0:9464"`, "127.0.0.1"}},
-		"metrics of a name":      {"[metrics]\nlisten = \"localhost:9464\"\n", []string{"metrics.listen", `"localhost:9464"`}},
-		"metrics on no path":     {"[metrics]\nlisten = \"unix:\"\n", []string{"metrics.listen", "names no socket"}},
 		"several":                {"[log]\nfile = 1\nlevel = \"x\"\n[socket]\nmode = \"9\"\n", []string{"log.file", "log.level", "socket.mode"}},
 		"a key twice":            {"[log]\nlevel = \"info\"\nlevel = \"warn\"\n", []string{"line 3"}},
 		"a zero byte in a value": {"[log]\nlevel = \"in\x00fo\"\n", []string{"line 2"}},
@@ -138,8 +135,6 @@ connections_per_user = 10
 idle_exit = "10m"
 [log]
 format = "json"
-[metrics]
-listen = "[::1]:9464"
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -147,14 +142,9 @@ listen = "[::1]:9464"
 	mode, _ := c.AdminMode()
 	idle, _ := c.IdleExit()
 	inJSON, _ := c.LogJSON()
-	network, address, _ := c.MetricsAddress()
 	if mode != 0o660 || !slices.Equal(c.Admin.AllowedUIDs, []uint32{7}) || c.Limits.Connections != 100 || c.Limits.ConnectionsPerUser != 10 ||
-		idle != 10*time.Minute || !inJSON || network != "tcp" || address != "[::1]:9464" {
+		idle != 10*time.Minute || !inJSON {
 		t.Errorf("%+v", c)
-	}
-	c.Metrics.Listen = "unix:run/metrics.sock"
-	if network, address, err := c.MetricsAddress(); err != nil || network != "unix" || address != "run/metrics.sock" {
-		t.Errorf("%q, %q, %v", network, address, err)
 	}
 }
 
