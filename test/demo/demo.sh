@@ -216,6 +216,40 @@ echo 'I owe you ten thousand crowns.' >document
 refused 'Verification failure' openssl dgst -sha256 -keyform DER -verify documents.pub -signature document.sig document
 happened 'The document verifies; changed by a word, it does not.'
 
+step 'Set up a second partition, as an operator does' \
+    'The HSM SO gives it room, its Partition SO initialises it and makes the Crypto Officer, who makes the Crypto User.'
+echo "$so_pin" >so.pin
+echo 'partition-so-1618' >po.pin
+echo 'first-pin-1414' >first.pin
+echo 'crypto-officer-1732' >co.pin
+echo 'crypto-user-2236' >cu.pin
+run "$tidelock" partition create payments --size 1M --pin-file so.pin
+show <log
+run "$tidelock" partition init --partition payments --label payments --pin-file po.pin
+run "$tidelock" role init co --partition payments --pin-file po.pin --new-pin-file first.pin
+run "$tidelock" role changepw co --partition payments --pin-file first.pin --new-pin-file co.pin
+run "$tidelock" key generate p256 --partition payments --label invoices --pin-file co.pin
+run "$tidelock" role init cu --partition payments --pin-file co.pin --new-pin-file cu.pin
+run "$tidelock" partition show --partition payments
+show <log
+happened 'Room, roles and keys of "payments" are its own; whoever has the PINs of "demo" has nothing here.'
+
+step 'Wrong PINs have consequences' \
+    'Each try is counted, durably, before it is looked at.'
+refused '9 tries are left' "$tidelock" key list --partition payments --pin-file so.pin
+run "$tidelock" role list --partition payments
+show <log
+run "$tidelock" partition delete --partition payments --pin-file so.pin --dry-run
+show <log
+run "$tidelock" partition delete --partition payments --pin-file so.pin --yes
+happened 'Deleted: its key is gone in one transaction, and with it everything that was kept under it.'
+
+step 'Ask who did what' \
+    'The log is a chain: nothing in it can be altered, cut or reordered unnoticed.'
+run "$tidelock" audit verify
+show <log
+happened 'Every login, key and destruction of this demo is in it: tidelock audit show.'
+
 step 'Stop the HSM, and start it again' \
     'Keys of a partition outlive the server; the next program starts it by itself.'
 run "$tidelock" stop
