@@ -3,6 +3,7 @@
 package behaviour
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +38,12 @@ func TestRows(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 ".",
 		RequireExplicitExec: true,
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, fmt.Errorf("condition %s is not known", name)
+			}
+			return os.Geteuid() == 0, nil
+		},
 		Setup: func(env *testscript.Env) error {
 			hsm := filepath.Join(env.WorkDir, "hsm")
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))

@@ -202,6 +202,9 @@ func codeOf(err error) string {
 		return "CKR_OK"
 	case errors.As(err, &code):
 		// miekg/pkcs11 has the names in its messages only.
+		if code == actionProhibited {
+			return "CKR_ACTION_PROHIBITED"
+		}
 		text := code.Error()
 		return text[strings.LastIndexByte(text, ' ')+1:]
 	case errors.As(err, &remote):
@@ -209,6 +212,9 @@ func codeOf(err error) string {
 	}
 	return noCode
 }
+
+// actionProhibited is newer than the names of miekg/pkcs11.
+const actionProhibited pkcs11.Error = 0x1b
 
 const noCode = "an error"
 
