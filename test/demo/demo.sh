@@ -182,6 +182,7 @@ step 'Serve TLS' \
 echo 'Hello from a server that has never seen its own private key.' >index.html
 serve=(s_server -engine pkcs11 -keyform engine -key "$(key server)" -cert server.pem -accept 127.0.0.1:0 -WWW)
 echo_command openssl_hsm "${serve[@]}"
+: >server.log # the loop below may look before the server has begun
 OPENSSL_CONF=$dir/openssl.cnf openssl "${serve[@]}" >server.log 2>&1 </dev/null &
 tls_server=$!
 port=''
@@ -228,7 +229,7 @@ show <log
 run "$tidelock" partition init --partition payments --label payments --pin-file po.pin
 run "$tidelock" role init co --partition payments --pin-file po.pin --new-pin-file first.pin
 run "$tidelock" role changepw co --partition payments --pin-file first.pin --new-pin-file co.pin
-run "$tidelock" key generate p256 --partition payments --label invoices --pin-file co.pin
+run "$tidelock" key generate ec --partition payments --label invoices --pin-file co.pin
 run "$tidelock" role init cu --partition payments --pin-file co.pin --new-pin-file cu.pin
 run "$tidelock" partition show --partition payments
 show <log
