@@ -30,7 +30,6 @@ type kind struct {
 var (
 	oidP256    = []byte{0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}
 	oidP384    = []byte{0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22}
-	oidP521    = []byte{0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23}
 	oidEd25519 = []byte{0x06, 0x03, 0x2b, 0x65, 0x70}
 )
 
@@ -54,9 +53,9 @@ var kinds = []kind{
 		private: []cryptoki.AttributeType{cryptoki.CKA_SIGN, cryptoki.CKA_DECRYPT, cryptoki.CKA_UNWRAP},
 	},
 	{
-		name: "ec", mechanism: cryptoki.CKM_EC_KEY_PAIR_GEN, sizes: []string{"p256", "p384", "p521"}, pair: true,
+		name: "ec", mechanism: cryptoki.CKM_EC_KEY_PAIR_GEN, sizes: []string{"p256", "p384"}, pair: true,
 		particular: func(size string) cryptoki.Template {
-			curve := map[string][]byte{"p256": oidP256, "p384": oidP384, "p521": oidP521}[size]
+			curve := map[string][]byte{"p256": oidP256, "p384": oidP384}[size]
 			return cryptoki.Template{{Type: cryptoki.CKA_EC_PARAMS, Value: curve}}
 		},
 		public:  []cryptoki.AttributeType{cryptoki.CKA_VERIFY},
@@ -111,7 +110,7 @@ func keyGenerateCommand() *cobra.Command {
 		Use:   "generate {aes|rsa|ec|ed25519}",
 		Short: "Make a key or a key pair in the HSM",
 		Long: `generate makes a key that stays in the partition, as the Crypto Officer. Sizes: aes
-256 (default), 192, 128; rsa 3072 (default), 2048, 4096; ec p256 (default), p384, p521.
+256 (default), 192, 128; rsa 3072 (default), 2048, 4096; ec p256 (default), p384.
 The key is sensitive, and not extractable unless --extractable says so, which cannot be
 said afterwards.`,
 		Example: `  tidelock key generate ec --size p384 --label tls-2026
