@@ -22,14 +22,29 @@ type kind struct {
 	// public key of a pair.
 	particular func(size string) cryptoki.Template
 	pair       bool
-	// The usages of the two halves; a secret key has those of public.
-	public, private []cryptoki.AttributeType
+	uses       []use // the first is the default
 }
+
+// use is one purpose of a key; keys of several are weaker than they look (NIST
+// SP 800-57).
+type use struct {
+	name string
+	// public is what the public key may do, private what the private key; a secret key does
+	// both.
+	public, private cryptoki.AttributeType
+}
+
+var (
+	useSign    = use{"sign", cryptoki.CKA_VERIFY, cryptoki.CKA_SIGN}
+	useEncrypt = use{"encrypt", cryptoki.CKA_ENCRYPT, cryptoki.CKA_DECRYPT}
+	useWrap    = use{"wrap", cryptoki.CKA_WRAP, cryptoki.CKA_UNWRAP}
+)
 
 // Object identifiers of curves, in DER.
 var (
 	oidP256    = []byte{0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}
 	oidP384    = []byte{0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22}
+	oidP521    = []byte{0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23}
 	oidEd25519 = []byte{0x06, 0x03, 0x2b, 0x65, 0x70}
 )
 
@@ -39,7 +54,7 @@ var kinds = []kind{
 		particular: func(size string) cryptoki.Template {
 			return cryptoki.Template{{Type: cryptoki.CKA_VALUE_LEN, Value: cryptoki.ULong(number(size) / 8)}}
 		},
-		public: []cryptoki.AttributeType{cryptoki.CKA_ENCRYPT, cryptoki.CKA_DECRYPT, cryptoki.CKA_WRAP, cryptoki.CKA_UNWRAP},
+		uses: []use{useEncrypt, useWrap},
 	},
 	{
 		name: "rsa", mechanism: cryptoki.CKM_RSA_PKCS_KEY_PAIR_GEN, sizes: []string{"3072", "2048", "4096"}, pair: true,
@@ -49,25 +64,22 @@ var kinds = []kind{
 				{Type: cryptoki.CKA_PUBLIC_EXPONENT, Value: []byte{1, 0, 1}},
 			}
 		},
-		public:  []cryptoki.AttributeType{cryptoki.CKA_VERIFY, cryptoki.CKA_ENCRYPT, cryptoki.CKA_WRAP},
-		private: []cryptoki.AttributeType{cryptoki.CKA_SIGN, cryptoki.CKA_DECRYPT, cryptoki.CKA_UNWRAP},
+		uses: []use{useSign, useEncrypt, useWrap},
 	},
 	{
-		name: "ec", mechanism: cryptoki.CKM_EC_KEY_PAIR_GEN, sizes: []string{"p256", "p384"}, pair: true,
+		name: "ec", mechanism: cryptoki.CKM_EC_KEY_PAIR_GEN, sizes: []string{"p256", "p384", "p521"}, pair: true,
 		particular: func(size string) cryptoki.Template {
-			curve := map[string][]byte{"p256": oidP256, "p384": oidP384}[size]
+			curve := map[string][]byte{"p256": oidP256, "p384": oidP384, "p521": oidP521}[size]
 			return cryptoki.Template{{Type: cryptoki.CKA_EC_PARAMS, Value: curve}}
 		},
-		public:  []cryptoki.AttributeType{cryptoki.CKA_VERIFY},
-		private: []cryptoki.AttributeType{cryptoki.CKA_SIGN, cryptoki.CKA_DERIVE},
+		uses: []use{useSign},
 	},
 	{
 		name: "ed25519", mechanism: cryptoki.CKM_EC_EDWARDS_KEY_PAIR_GEN, pair: true,
 		particular: func(string) cryptoki.Template {
 			return cryptoki.Template{{Type: cryptoki.CKA_EC_PARAMS, Value: oidEd25519}}
 		},
-		public:  []cryptoki.AttributeType{cryptoki.CKA_VERIFY},
-		private: []cryptoki.AttributeType{cryptoki.CKA_SIGN},
+		uses: []use{useSign},
 	},
 }
 
@@ -97,10 +109,24 @@ func chooseKind(name, size string) (kind, string, error) {
 	return kind{}, "", wrongUse("%q is no kind of key: it is one of %s", name, strings.Join(names, ", "))
 }
 
+// chooseUse finds a use of a kind on the command line.
+func (k kind) chooseUse(name string) (use, error) {
+	if name == "" {
+		return k.uses[0], nil
+	}
+	names := make([]string, len(k.uses))
+	for i, u := range k.uses {
+		if names[i] = u.name; u.name == name {
+			return u, nil
+		}
+	}
+	return use{}, wrongUse("--use %s: a key of kind %s is for %s", name, k.name, strings.Join(names, ", "))
+}
+
 // newKey is what the command line says of a key to be made.
 type newKey struct {
-	size, label, id string
-	extractable     bool
+	size, use, label, id string
+	extractable          bool
 }
 
 func keyGenerateCommand() *cobra.Command {
@@ -110,8 +136,9 @@ func keyGenerateCommand() *cobra.Command {
 		Use:   "generate {aes|rsa|ec|ed25519}",
 		Short: "Make a key or a key pair in the HSM",
 		Long: `generate makes a key that stays in the partition, as the Crypto Officer. Sizes: aes
-256 (default), 192, 128; rsa 3072 (default), 2048, 4096; ec p256 (default), p384.
-The key is sensitive, and not extractable unless --extractable says so, which cannot be
+256 (default), 192, 128; rsa 3072 (default), 2048, 4096; ec p256 (default), p384, p521.
+It is for one purpose: aes for encrypt (default) or wrap; rsa for sign (default), encrypt
+or wrap; ec and ed25519 for sign. The key is sensitive, and not extractable unless --extractable says so, which cannot be
 said afterwards.`,
 		Example: `  tidelock key generate ec --size p384 --label tls-2026
   tidelock key generate aes --label backup --id 01 --partition payments --pin-file co.pin`,
@@ -127,8 +154,12 @@ said afterwards.`,
 			if err != nil {
 				return err
 			}
+			u, err := k.chooseUse(n.use)
+			if err != nil {
+				return err
+			}
 			n.size = size
-			public, private, err := n.templates(k)
+			public, private, err := n.templates(k, u)
 			if err != nil {
 				return err
 			}
@@ -146,6 +177,7 @@ said afterwards.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&n.size, "size", "", "size in bits, or the curve")
+	f.StringVar(&n.use, "use", "", "what the key is for: sign, encrypt or wrap")
 	f.StringVar(&n.label, "label", "", "label of the key")
 	f.StringVar(&n.id, "id", "", "id of the key, in hexadecimal")
 	f.BoolVar(&n.extractable, "extractable", false, "let the key leave the HSM wrapped under another key")
@@ -156,8 +188,8 @@ said afterwards.`,
 
 // templates are what a key of kind k is asked for with: of the secret key alone, or of
 // the public and the private key.
-func (n *newKey) templates(k kind) (public, private cryptoki.Template, err error) {
-	yes, no := cryptoki.Bool(true), cryptoki.Bool(false)
+func (n *newKey) templates(k kind, u use) (public, private cryptoki.Template, err error) {
+	yes := cryptoki.Bool(true)
 	common := cryptoki.Template{{Type: cryptoki.CKA_TOKEN, Value: yes}}
 	if n.label != "" {
 		common = append(common, cryptoki.Attribute{Type: cryptoki.CKA_LABEL, Value: []byte(n.label)})
@@ -174,17 +206,13 @@ func (n *newKey) templates(k kind) (public, private cryptoki.Template, err error
 		cryptoki.Attribute{Type: cryptoki.CKA_SENSITIVE, Value: yes},
 		cryptoki.Attribute{Type: cryptoki.CKA_EXTRACTABLE, Value: cryptoki.Bool(n.extractable)},
 	)
-	allowed := func(t cryptoki.Template, usages []cryptoki.AttributeType) cryptoki.Template {
-		for _, u := range usages {
-			t = append(t, cryptoki.Attribute{Type: u, Value: yes})
-		}
-		return t
-	}
+	public = append(slices.Clone(common), cryptoki.Attribute{Type: cryptoki.CKA_PRIVATE, Value: cryptoki.Bool(false)})
+	private = append(guarded, cryptoki.Attribute{Type: u.private, Value: yes})
 	if !k.pair {
-		return allowed(append(guarded, k.particular(n.size)...), k.public), nil, nil
+		public, private = private, nil
 	}
-	public = append(slices.Clone(common), cryptoki.Attribute{Type: cryptoki.CKA_PRIVATE, Value: no})
-	return allowed(append(public, k.particular(n.size)...), k.public), allowed(guarded, k.private), nil
+	public = append(public, cryptoki.Attribute{Type: u.public, Value: yes})
+	return append(public, k.particular(n.size)...), private, nil
 }
 
 // generate makes the key and shows its handles.
