@@ -110,7 +110,11 @@ func TestFailedLoginsLock(t *testing.T) {
 			}
 			s.must(s.logout())
 
-			for n := 1; n <= maxTries; n++ {
+			tries := maxTries
+			if role.user == cryptoki.CKU_SO {
+				tries-- // the last one costs more: TestPartitionSOsLastPIN
+			}
+			for n := 1; n <= tries; n++ {
 				code, flag := cryptoki.CKR_PIN_INCORRECT, role.flags[0]
 				switch n {
 				case maxTries - 1:
@@ -125,6 +129,9 @@ func TestFailedLoginsLock(t *testing.T) {
 				if s.tokenFlags()&flag == 0 {
 					t.Errorf("after %d wrong PINs and a restart: flags %#x lack %#x", n, uint64(s.tokenFlags()), uint64(flag))
 				}
+			}
+			if role.user == cryptoki.CKU_SO {
+				return
 			}
 			want(t, "the right PIN of a locked role", s.login(role.user, role.pin), cryptoki.CKR_PIN_LOCKED)
 			want(t, "a wrong PIN of a locked role", s.login(role.user, "wrong PIN"), cryptoki.CKR_PIN_LOCKED)
