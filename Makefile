@@ -38,6 +38,10 @@ static: ## Build bin/tidelock without cgo, linked statically
 	CGO_ENABLED=0 $(BUILD) -ldflags '-s -w' -o $(BIN)/tidelock.new ./cmd/tidelock
 	@mv -f $(BIN)/tidelock.new $(BIN)/tidelock
 
+.PHONY: deb
+deb: build ## Build the Debian package in build/
+	@packaging/debian/build.sh $(BIN) build
+
 .PHONY: demo
 demo: deps build ## Run the main job end to end with real programs, and say what happens
 	@test/demo/demo.sh
