@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -81,7 +80,7 @@ func (l *contentList) add(page []content) error {
 		}
 		return nil
 	}
-	w := tabwriter.NewWriter(l.out, 0, 0, 2, ' ', 0)
+	w := newTable(l.out, l.count == 0)
 	if l.count == 0 && len(page) > 0 {
 		fmt.Fprintln(w, "Handle\tClass\tType\tSize\tLabel\tId")
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"unicode"
 
 	"github.com/spf13/cobra"
@@ -39,7 +38,7 @@ func printFields(cmd *cobra.Command, fields []field) error {
 	if asJSON {
 		return printJSON(cmd, object(fields))
 	}
-	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	w := newTable(cmd.OutOrStdout(), false)
 	for _, f := range fields {
 		fmt.Fprintf(w, "%s:\t%v\n", f.title, f.value)
 	}
@@ -59,7 +58,7 @@ func printTable(cmd *cobra.Command, rows [][]field) error {
 		}
 		return printJSON(cmd, list)
 	}
-	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	w := newTable(cmd.OutOrStdout(), true)
 	for i, r := range rows {
 		titles, values := make([]string, len(r)), make([]string, len(r))
 		for j, f := range r {

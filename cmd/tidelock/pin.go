@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"tidelock.dev/tidelock/internal/secret"
@@ -116,6 +118,12 @@ func readHidden(cmd *cobra.Command, prompt string) (secret.Bytes, error) {
 	if !ok {
 		return secret.Bytes{}, errors.New("standard input is no terminal")
 	}
+	// Before the prompt: what is typed at once must not show either.
+	restore, err := echoOff(int(in.Fd()))
+	if err != nil {
+		return secret.Bytes{}, fmt.Errorf("the terminal: %w", err)
+	}
+	defer restore()
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s: ", prompt)
 	line, err := term.ReadPassword(int(in.Fd()))
 	fmt.Fprintln(cmd.ErrOrStderr())
@@ -127,4 +135,33 @@ func readHidden(cmd *cobra.Command, prompt string) (secret.Bytes, error) {
 		return secret.Bytes{}, errors.New("no PIN was typed: nothing was done")
 	}
 	return secret.Take(line), nil
+}
+
+// echoOff stops a terminal from showing what is typed until restore. An interrupt
+// restores it too, and ends the program.
+func echoOff(fd int) (restore func(), err error) {
+	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return nil, err
+	}
+	quiet := *before
+	quiet.Lflag &^= unix.ECHO
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &quiet); err != nil {
+		return nil, err
+	}
+	// A terminal that is gone needs no echo.
+	show := func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, before) }
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	go func() {
+		if _, came := <-interrupted; came {
+			show()
+			os.Exit(exitRefused)
+		}
+	}()
+	return func() {
+		signal.Stop(interrupted)
+		close(interrupted)
+		show()
+	}, nil
 }

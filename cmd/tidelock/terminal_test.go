@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 
 	"tidelock.dev/tidelock/home"
 )
@@ -25,12 +26,17 @@ type terminal struct {
 // onTerminal starts tidelock there, with the HSM of dir.
 func onTerminal(t *testing.T, dir string, args ...string) *terminal {
 	t.Helper()
+	return onTerminalWith(t, []string{home.Env + "=" + dir, "TERM=xterm", "NO_COLOR=1"}, args...)
+}
+
+func onTerminalWith(t *testing.T, env []string, args ...string) *terminal {
+	t.Helper()
 	self, err := exec.LookPath("tidelock") // which TestMain puts into PATH
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self, args...)
-	cmd.Env = append(os.Environ(), home.Env+"="+dir, "TERM=xterm", "NO_COLOR=1")
+	cmd.Env = append(os.Environ(), env...)
 	side, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 200})
 	if err != nil {
 		t.Fatal(err)
@@ -112,6 +118,24 @@ func TestPINsOnATerminal(t *testing.T) {
 	}
 }
 
+// An interrupt at a prompt leaves a terminal that shows what is typed.
+func TestInterruptAtAPrompt(t *testing.T) {
+	x := onTerminal(t, developmentHSM(t), "key", "list")
+	x.expect("PIN of the Crypto Officer: ")
+	before, err := unix.IoctlGetTermios(int(x.side.Fd()), unix.TCGETS)
+	if err != nil || before.Lflag&unix.ECHO != 0 {
+		t.Errorf("at the prompt the terminal shows what is typed (%v)", err)
+	}
+	x.typeText("\x03")
+	if shown, status := x.end(); status != exitRefused {
+		t.Errorf("status %d, %q", status, shown)
+	}
+	after, err := unix.IoctlGetTermios(int(x.side.Fd()), unix.TCGETS)
+	if err != nil || after.Lflag&unix.ECHO == 0 {
+		t.Errorf("afterwards the terminal does not show what is typed (%v)", err)
+	}
+}
+
 // What is destroyed has to be typed.
 func TestConfirmationOnATerminal(t *testing.T) {
 	dir := developmentHSM(t)
@@ -160,6 +184,22 @@ func TestShellOnATerminal(t *testing.T) {
 	}
 	if strings.Contains(shown, "87654321") {
 		t.Errorf("the terminal showed a PIN: %q", shown)
+	}
+}
+
+// Headings are bold on a terminal, unless somebody does not want that.
+func TestColours(t *testing.T) {
+	dir := developmentHSM(t)
+	const bold = "\x1b[1mSlot"
+	if shown, _ := onTerminal(t, dir, "partition", "list").end(); strings.Contains(shown, bold) || !strings.Contains(shown, "Slot") {
+		t.Errorf("with NO_COLOR: %q", shown)
+	}
+	colourful := []string{home.Env + "=" + dir, "TERM=xterm", "NO_COLOR="}
+	if shown, _ := onTerminalWith(t, colourful, "partition", "list", "-o", "json").end(); strings.Contains(shown, "\x1b") {
+		t.Errorf("in JSON: %q", shown)
+	}
+	if shown, _ := onTerminalWith(t, colourful, "partition", "list").end(); !strings.Contains(shown, bold) {
+		t.Errorf("without NO_COLOR: %q", shown)
 	}
 }
 
