@@ -77,6 +77,7 @@ func init() {
 		wire.CallHSMInfo:       on(needApplication, (*request).hsmInfo),
 		wire.CallPartitionList: on(needApplication, (*request).partitionList),
 		wire.CallStop:          on(needApplication, (*request).stop),
+		wire.CallStatistics:    on(needApplication, (*request).statistics),
 
 		wire.CallAuditRead:       on(needApplication, (*request).auditRead),
 		wire.CallAuditVerify:     on(needApplication, (*request).auditVerify),

@@ -14,6 +14,7 @@ const permitMultiPart = 1
 
 func (r *request) operationInit(q *wire.OperationInitRequest, p *wire.OperationInitReply) error {
 	permit, err := r.session.Init(mech.Function(q.Function), &q.Mechanism, cryptoki.ObjectHandle(q.Key))
+	r.used(UseFunction(q.Function), q.Mechanism.Type, err)
 	if err != nil {
 		return err
 	}
@@ -44,7 +45,11 @@ func (r *request) operate(q *wire.OperateRequest, p *wire.OperateReply) error {
 
 func (r *request) operateFused(q *wire.OperateFusedRequest, p *wire.OperateFusedReply) error {
 	o, err := r.session.OperateFused(mech.Function(q.Function), &q.Mechanism, cryptoki.ObjectHandle(q.Key), q.Data, q.Signature, q.Capacity)
-	return outcome(o, err, q.Capacity, &p.Output, &p.Length)
+	err = outcome(o, err, q.Capacity, &p.Output, &p.Length)
+	if q.Capacity != partition.AskLength {
+		r.used(UseFunction(q.Function), q.Mechanism.Type, err)
+	}
+	return err
 }
 
 func (r *request) update(q *wire.UpdateRequest, p *wire.UpdateReply) error {

@@ -52,12 +52,14 @@ func (r *request) find(q *wire.FindRequest, p *wire.FindReply) error {
 
 func (r *request) generateKey(q *wire.GenerateKeyRequest, p *wire.GenerateKeyReply) error {
 	h, err := r.session.GenerateKey(partition.Token(q.Token), &q.Mechanism, q.Template)
+	r.used(UseGenerateKey, q.Mechanism.Type, err)
 	p.Object = uint64(h)
 	return err
 }
 
 func (r *request) generateKeyPair(q *wire.GenerateKeyPairRequest, p *wire.GenerateKeyPairReply) error {
 	public, private, err := r.session.GenerateKeyPair(partition.Token(q.Token), &q.Mechanism, q.PublicTemplate, q.PrivateTemplate)
+	r.used(UseGenerateKeyPair, q.Mechanism.Type, err)
 	p.PublicKey, p.PrivateKey = uint64(public), uint64(private)
 	return err
 }

@@ -66,6 +66,9 @@ type HSM struct {
 
 	sessions      sync.Map // cryptoki.SessionHandle to *openSession
 	openSessions  atomic.Int64
+	statistics    statistics
+	links         atomic.Int64  // that are open
+	connects      atomic.Uint64 // that ever were
 	stopOnce      sync.Once
 	stopRequested chan struct{}
 }

@@ -17,11 +17,18 @@ type Link struct {
 	caller    Caller
 	app       *application
 	exchanges map[wire.Call]exchange
+	uses      tallier[Use]
+	counts    tallier[CallCode]
 }
 
 // Connect begins a link. Close ends it.
 func (h *HSM) Connect(caller Caller) *Link {
-	return &Link{hsm: h, caller: caller, exchanges: make(map[wire.Call]exchange)}
+	h.links.Add(1)
+	number := h.connects.Add(1)
+	return &Link{
+		hsm: h, caller: caller, exchanges: make(map[wire.Call]exchange),
+		uses: newTallier(&h.statistics.uses, number), counts: newTallier(&h.statistics.calls, number),
+	}
 }
 
 // Failed tells why the HSM can no longer serve; nil while it can.
@@ -29,6 +36,7 @@ func (l *Link) Failed() error { return l.hsm.Failed() }
 
 // Close ends the link and, with the application's last one, the application.
 func (l *Link) Close() {
+	l.hsm.links.Add(-1)
 	if l.app != nil {
 		l.hsm.applications.leave(l.app)
 		l.app = nil
@@ -115,9 +123,11 @@ func (l *Link) Handle(header wire.Header, body []byte) (wire.Header, wire.Messag
 		reply.Epoch = session.Epoch()
 	}
 	if err == nil {
+		l.called(header.Call, cryptoki.CKR_OK)
 		return reply, m
 	}
 	reply.Code = cryptoki.Code(err)
+	l.called(header.Call, reply.Code)
 	l.log(header, reply.Code, err)
 	if !carriesBody(header.Call, reply.Code) {
 		m = nil
