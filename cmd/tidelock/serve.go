@@ -87,6 +87,7 @@ func runServer(ctx context.Context, h home.Home, o options) error {
 		return err
 	}
 	harden.Process(d.log)
+	relaxGarbage()
 	if err := startRSA(d.log); err != nil {
 		return err
 	}
