@@ -116,20 +116,15 @@ func (m *Member) mayBecome(role Role) error {
 }
 
 // contextLogin is C_Login with CKU_CONTEXT_SPECIFIC: it allows the active operation
-// whose key wants a login before each use. The try counts on the current role.
+// whose key wants a login before each use. The try counts on the current role. An
+// operation that was begun under another login waits for nobody.
 func (s *Session) contextLogin(pin secret.Bytes) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var waiting *operation
-	for _, op := range s.operations {
-		if op != nil && op.contextLogin {
-			waiting = op
-		}
-	}
 	role := s.member.Role()
+	waiting := s.waiting()
 	if waiting == nil || role == RoleNone {
 		return cryptoki.Errorf(cryptoki.CKR_OPERATION_NOT_INITIALIZED, "no operation waits for a context-specific login")
 	}
+	// s.mu is not held: what the last wrong PIN costs closes the session, which takes it.
 	attempt := s.partition.roles[role]
 	attempt.Lock()
 	defer attempt.Unlock()
@@ -144,8 +139,23 @@ func (s *Session) contextLogin(pin secret.Bytes) error {
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	waiting.contextLogin = false
 	return nil
+}
+
+// waiting is the active operation that waits for a context-specific login, nil when
+// none does.
+func (s *Session) waiting() (waiting *operation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, op := range s.operations {
+		if op != nil && op.contextLogin && op.logins == s.member.logins.Load() {
+			waiting = op
+		}
+	}
+	return waiting
 }
 
 // Logout is C_Logout. The login's ticket is void before it returns. Error:
