@@ -69,6 +69,8 @@ type sessionObject struct {
 // partition may take, by object.Size.
 const MaxSessionObjectBytes = 64 << 20
 
+var errSessionObjects = cryptoki.Errorf(cryptoki.CKR_DEVICE_MEMORY, "session objects would take more than %d bytes", MaxSessionObjectBytes)
+
 // Join makes the application a member of the partition. Leave ends it.
 func (p *Partition) Join(a Actor) *Member {
 	m := &Member{
@@ -143,7 +145,7 @@ func (m *Member) add(s *Session, token Token, rs []*resident) error {
 		size += r.object.Size()
 	}
 	if size > MaxSessionObjectBytes {
-		return cryptoki.Errorf(cryptoki.CKR_DEVICE_MEMORY, "session objects would take more than %d bytes", MaxSessionObjectBytes)
+		return errSessionObjects
 	}
 	m.bytes = size
 	for _, r := range rs {
@@ -175,18 +177,22 @@ func (m *Member) find(h cryptoki.ObjectHandle) *resident {
 }
 
 // replace puts a changed object in the place of an old one; false when somebody
-// destroyed or changed that meanwhile.
-func (m *Member) replace(old, changed *resident) bool {
+// destroyed or changed that meanwhile. Error: CKR_DEVICE_MEMORY.
+func (m *Member) replace(old, changed *resident) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	o := m.objects[old.handle]
 	if o == nil || o.resident != old {
-		return false
+		return false, nil
+	}
+	size := m.bytes - old.object.Size() + changed.object.Size()
+	if size > MaxSessionObjectBytes && size > m.bytes {
+		return false, errSessionObjects
 	}
 	o.resident = changed
-	m.bytes += changed.object.Size() - old.object.Size()
+	m.bytes = size
 	m.epoch.Add(1)
-	return true
+	return true, nil
 }
 
 // destroy removes a session object; false when it was gone.

@@ -235,8 +235,8 @@ func (s *Session) SetAttributes(h cryptoki.ObjectHandle, t cryptoki.Template) er
 		if err != nil {
 			return err
 		}
-		if s.member.replace(r, &resident{handle: h, object: o}) {
-			return nil
+		if done, err := s.member.replace(r, &resident{handle: h, object: o}); done || err != nil {
+			return err
 		}
 		if r = s.member.find(h); r == nil {
 			return cryptoki.CKR_OBJECT_HANDLE_INVALID

@@ -189,3 +189,20 @@ func TestLimits(t *testing.T) {
 		t.Errorf("the HSM was told of %v", w.lost)
 	}
 }
+
+// Changes count against the room for session objects as creations do.
+func TestSessionObjectsGrow(t *testing.T) {
+	w := ready(t, 1<<20, forced)
+	co := w.login(cryptoki.CKU_USER, ownerPIN)
+	value := func(n int) cryptoki.Template {
+		return cryptoki.Template{{Type: cryptoki.CKA_VALUE, Value: make([]byte, n)}}
+	}
+	class := cryptoki.Attribute{Type: cryptoki.CKA_CLASS, Value: cryptoki.ULong(uint64(cryptoki.CKO_DATA))}
+	small, err := co.Create(partition.Token{}, append(value(16), class))
+	for err == nil {
+		_, err = co.Create(partition.Token{}, append(value(1<<16), class))
+	}
+	code(t, err, cryptoki.CKR_DEVICE_MEMORY)
+	code(t, co.SetAttributes(small, value(1<<16)), cryptoki.CKR_DEVICE_MEMORY)
+	code(t, co.SetAttributes(small, value(17)), cryptoki.CKR_OK)
+}
