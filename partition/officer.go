@@ -49,6 +49,15 @@ func (s *Session) setRole(user cryptoki.UserType, pin secret.Bytes, reset bool) 
 	attempt := p.roles[role]
 	attempt.Lock()
 	defer attempt.Unlock()
+	// Another thread of the application may have logged out meanwhile, and with that
+	// taken the key away that the role is to hold.
+	kek, err := s.heldBy(maker)
+	if err != nil {
+		return err
+	}
+	if kek != nil {
+		defer kek.Wipe()
+	}
 	old, err := p.readCredential(role)
 	switch {
 	case err != nil:
@@ -60,11 +69,8 @@ func (s *Session) setRole(user cryptoki.UserType, pin secret.Bytes, reset bool) 
 	}
 	policies := p.config.HSMPolicies()
 	initial := maker != RoleNone && policies.On(policy.ForcePINChange)
-	kek := s.heldKey()
-	if kek == nil && role == RoleCryptoOfficer && !initial {
+	if kek == nil && role == RoleCryptoOfficer && old == nil && !initial {
 		kek = seal.NewPartKEK()
-	}
-	if kek != nil {
 		defer kek.Wipe()
 	}
 	if kek == nil && (role == RoleCryptoUser || old != nil && role.usesPrivate()) {
@@ -99,15 +105,18 @@ func (p *Partition) mayReset(role Role) bool {
 	return false
 }
 
-// heldKey is a copy of what the login's credential held, for the caller to wipe; nil
-// when that was nothing.
-func (s *Session) heldKey() *seal.PartKEK {
+// heldBy is a copy of what the login's credential held, for the caller to wipe; nil
+// when that was nothing. Error: CKR_USER_NOT_LOGGED_IN when the login is not the role's.
+func (s *Session) heldBy(role Role) (*seal.PartKEK, error) {
 	s.partition.mu.Lock()
 	defer s.partition.mu.Unlock()
-	if s.member.kek == nil {
-		return nil
+	switch {
+	case s.member.Role() != role:
+		return nil, cryptoki.Errorf(cryptoki.CKR_USER_NOT_LOGGED_IN, "the %v has logged out", role)
+	case s.member.kek == nil:
+		return nil, nil
 	}
-	return s.member.kek.Clone()
+	return s.member.kek.Clone(), nil
 }
 
 func (p *Partition) readCredential(role Role) (c *credential, err error) {
