@@ -97,7 +97,7 @@ func TestQuickstartCleansUp(t *testing.T) {
 		"a long label":        {func(q *Quickstart) { q.Label = strings.Repeat("x", 33) }, "label"},
 		"a label with a mark": {func(q *Quickstart) { q.Label = "what?" }, "label"},
 		"a label of no text":  {func(q *Quickstart) { q.Label = "\xff" }, "UTF-8"},
-		"a short SO PIN":      {func(q *Quickstart) { q.SOPIN = "abc" }, "Partition SO"},
+		"a short SO PIN":      {func(q *Quickstart) { q.SOPIN = "abc" }, "HSM SO"},
 		"a short PIN":         {func(q *Quickstart) { q.PIN = "abc" }, "Crypto Officer"},
 		"a long PIN":          {func(q *Quickstart) { q.PIN = strings.Repeat("9", 256) }, "Crypto Officer"},
 		"a PIN with a tab":    {func(q *Quickstart) { q.PIN = "1234\t5678" }, "Crypto Officer"},

@@ -139,7 +139,8 @@ func Open(c Config) (*HSM, error) {
 	if err := h.refresh(); err != nil {
 		return nil, err
 	}
-	return h, nil
+	// An earlier server may have ended while it swept.
+	return h, h.sweep()
 }
 
 // openKey opens the HSM's key and says what its root key is made from.
@@ -241,8 +242,7 @@ func (h *HSM) Stopped() <-chan struct{} { return h.stopRequested }
 
 func (h *HSM) stop() { h.stopOnce.Do(func() { close(h.stopRequested) }) }
 
-// Tend does what has to be done every hour or so, and first after a start. An error is
-// the store's.
+// Tend does what has to be done every hour or so. An error is the store's.
 func (h *HSM) Tend() error {
 	errs := []error{h.sweep()}
 	for _, p := range h.state.Load().partitions {

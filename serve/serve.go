@@ -164,7 +164,7 @@ const tendInterval = time.Hour
 func (s *Server) tick(ctx context.Context, stop context.CancelCauseFunc) {
 	ticker := time.NewTicker(s.timing.working)
 	defer ticker.Stop()
-	var tended time.Time // the first time at once: a start goes on with what was under way
+	tended := time.Now()
 	for {
 		var now time.Time
 		select {
