@@ -195,6 +195,9 @@ func (p *Partition) authenticate(m *Member, role Role, pin secret.Bytes) (*seal.
 		return nil, nil, err
 	}
 	p.config.Verifier.Remember(credential, pin, kek)
+	if p.retired.Load() {
+		p.config.Verifier.ForgetPartition(uint64(p.id)) // it has done so already, before this one
+	}
 	return kek, c, nil
 }
 
@@ -234,14 +237,28 @@ func (p *Partition) blame(m *Member, role Role, count tries) error {
 	return cryptoki.Errorf(answer, "the %v's %s", role, detail)
 }
 
-// forgive clears the count after a right PIN, together with what also does.
+// forgive clears the count after a right PIN, together with what also does. Error:
+// CKR_DEVICE_REMOVED when the partition or the role was erased since the PIN was looked
+// at, of which nothing must be written any more, least of all a ticket.
 func (p *Partition) forgive(role Role, also func(keystore.Writer) error) error {
 	return storeError(p.config.Store.Update(func(w keystore.Writer) error {
+		if err := p.remains(w, role); err != nil {
+			return err
+		}
 		if err := p.putTries(w, role, tries{}); err != nil {
 			return err
 		}
 		return also(w)
 	}))
+}
+
+// remains checks inside an update that a role is still there.
+func (p *Partition) remains(w keystore.Writer, role Role) error {
+	record, err := w.Get(keystore.TablePartition, p.id.roleKey(keyRole, role))
+	if err == nil && record == nil {
+		return cryptoki.Errorf(cryptoki.CKR_DEVICE_REMOVED, "the %v was erased meanwhile", role)
+	}
+	return err
 }
 
 // Tries are stored as their number in eight bytes, one byte that is 1 for an open

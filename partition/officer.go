@@ -87,6 +87,11 @@ func (s *Session) setRole(user cryptoki.UserType, pin secret.Bytes, reset bool) 
 	made.initial = initial
 	p.config.Verifier.Forget(uint64(p.id), role.User())
 	return storeError(p.config.Store.Update(func(w keystore.Writer) error {
+		if maker != RoleNone {
+			if err := p.remains(w, maker); err != nil {
+				return err
+			}
+		}
 		if err := p.putCredential(w, role, made); err != nil {
 			return err
 		}

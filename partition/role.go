@@ -260,6 +260,9 @@ func (s *Session) SetPIN(old, pin secret.Bytes) error {
 	p.config.Verifier.Forget(uint64(p.id), role.User())
 	// The new credential forgives the tries, and makes tickets of the old one void.
 	err = p.config.Store.Update(func(w keystore.Writer) error {
+		if err := p.remains(w, role); err != nil {
+			return err
+		}
 		if err := p.putCredential(w, role, changed); err != nil {
 			return err
 		}
