@@ -29,7 +29,17 @@ func (r *request) openSession(q *wire.OpenSessionRequest, p *wire.OpenSessionRep
 	}
 	r.hsm.remember(s, r.app)
 	p.Session = uint64(handle)
-	return nil
+	return r.stillSees(q.Slot)
+}
+
+// stillSees ends what the application has just opened in a slot that was taken away from
+// it meanwhile: a revocation ends only what it finds.
+func (r *request) stillSees(slot uint64) error {
+	_, err := r.partition(slot)
+	if err != nil {
+		r.app.expel(cryptoki.SlotID(slot))
+	}
+	return err
 }
 
 func readWrite(flags uint64) bool { return cryptoki.Flags(flags)&cryptoki.CKF_RW_SESSION != 0 }
@@ -69,8 +79,10 @@ func (r *request) resume(q *wire.ResumeRequest, p *wire.ResumeReply) error {
 		r.hsm.remember(s, r.app)
 		p.Opened = append(p.Opened, n)
 	}
-	p.LoggedIn, err = member.Resume(ticket)
-	return err
+	if p.LoggedIn, err = member.Resume(ticket); err != nil {
+		return err
+	}
+	return r.stillSees(q.Slot)
 }
 
 func (r *request) closeSession(*wire.CloseSessionRequest, *wire.CloseSessionReply) error {
