@@ -502,24 +502,24 @@ func (b *box) records() (n int) {
 
 // What an erased partition left is swept away, wherever the sweeping is interrupted.
 func TestSweeping(t *testing.T) {
-	b := newHSM(t)
-	user := b.user()
-	for n := range 150 {
-		user.mustCreate(dataObject(true, true, fmt.Sprint("object ", n)))
-	}
-	before := b.records()
-	user.must(user.close())
-	user.must(user.initPartition(0, "again", soPIN))
-	if now := b.records(); now == 0 || now >= before {
-		t.Errorf("init left %d of %d records: keys and roles go at once, objects later", now, before)
-	}
-	so := b.officer()
-	so.must(so.deletePartition(0))
-	if b.records() == 0 {
-		t.Fatal("the deletion itself removed the objects: nothing is left to sweep")
-	}
 	stop := errors.New("stop")
 	for updates := 0; ; updates++ {
+		b := newHSM(t)
+		user := b.user()
+		for n := range 100 {
+			user.mustCreate(dataObject(true, true, fmt.Sprint("object ", n)))
+		}
+		before := b.records()
+		user.must(user.close())
+		user.must(user.initPartition(0, "again", soPIN))
+		if now := b.records(); now == 0 || now >= before {
+			t.Fatalf("init left %d of %d records: keys and roles go at once, objects later", now, before)
+		}
+		so := b.officer()
+		so.must(so.deletePartition(0))
+		if b.records() == 0 {
+			t.Fatal("the deletion itself removed the objects: nothing is left to sweep")
+		}
 		left := updates
 		refuse := func() error {
 			if left--; left < 0 {
@@ -529,16 +529,18 @@ func TestSweeping(t *testing.T) {
 		}
 		b.store.onUpdate.Store(&refuse)
 		err := b.Tend()
-		b.restart()
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, stop) {
+		if err != nil && !errors.Is(err, stop) {
 			t.Fatal(err)
 		}
-	}
-	if n := b.records(); n != 0 {
-		t.Errorf("%d records are left", n)
+		if err != nil {
+			b.restart()
+		}
+		if n := b.records(); n != 0 {
+			t.Errorf("stopped after %d updates: %d records are left", updates, n)
+		}
+		if err == nil {
+			return
+		}
 	}
 }
 
