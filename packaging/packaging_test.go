@@ -120,6 +120,7 @@ func TestDebianPackage(t *testing.T) {
 			"./usr/bin/tidelock", "/libtidelock.so", "/libCryptoki2_64.so -> libtidelock.so", "./usr/share/p11-kit/modules/tidelock.module",
 			"./lib/systemd/system/tidelock.service", "./lib/systemd/system/tidelock.socket", "./lib/systemd/system/tidelock-admin.socket",
 			"./usr/lib/sysusers.d/tidelock.conf", "./usr/lib/tmpfiles.d/tidelock.conf", "./usr/share/bash-completion/completions/tidelock",
+			"./usr/share/man/man1/tidelock.1.gz", "./usr/share/man/man1/tidelock-serve.1.gz",
 			"./usr/share/doc/tidelock/copyright", "./usr/share/doc/tidelock/changelog.gz", "./usr/share/doc/tidelock/running.md",
 		} {
 			if !strings.Contains(contents, file+"\n") {

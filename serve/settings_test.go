@@ -117,3 +117,38 @@ func TestSet(t *testing.T) {
 		t.Errorf("%d connections, not the one that was there", n)
 	}
 }
+
+// Each socket has its own list of users.
+func TestAdministratorUIDs(t *testing.T) {
+	const application, administrator = 65_533, 65_534
+	r := start(t, func(c *Config, _ *timing) {
+		c.Settings.AllowedUIDs, c.Settings.AdministratorUIDs = []uint32{application}, []uint32{administrator}
+	})
+	r.open()
+	applications := r.path
+	for _, c := range []struct {
+		path string
+		uid  uint32
+		in   bool
+	}{
+		{applications, application, true},
+		{applications, administrator, false},
+		{r.admin, administrator, true},
+		{r.admin, application, false},
+	} {
+		r.path = c.path
+		conn, err := r.as(c.uid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.in {
+			hello(t, conn)
+		} else {
+			ends(t, conn)
+		}
+	}
+	r.path = applications
+	if !strings.Contains(r.log.String(), "admin.allowed_uids") {
+		t.Errorf("the log does not say what to change: %s", r.log)
+	}
+}

@@ -36,6 +36,10 @@ install -d "$tree/usr/share/bash-completion/completions"
 "$bin/tidelock" completion bash >"$tree/usr/share/bash-completion/completions/tidelock"
 chmod 644 "$tree/usr/share/bash-completion/completions/tidelock"
 
+install -d "$tree/usr/share/man/man1"
+"$bin/tidelock" man "$tree/usr/share/man/man1" >/dev/null
+gzip -9n "$tree"/usr/share/man/man1/*
+
 install -d "$doc"
 install -m 644 "$root"/docs/*.md "$doc"
 install -m 644 "$here/copyright" "$doc/copyright"
