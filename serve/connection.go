@@ -30,7 +30,7 @@ type timing struct {
 }
 
 // standardTiming is that of docs/wire.md; tests are in more of a hurry.
-var standardTiming = timing{working: 2 * time.Second, write: 20 * time.Second, frame: 20 * time.Second, last: time.Second}
+var standardTiming = timing{working: AliveInterval, write: 20 * time.Second, frame: 20 * time.Second, last: time.Second}
 
 // connection is one local connection. Its requests are executed one after the
 // other in the goroutine that reads them, without a hand-over.
