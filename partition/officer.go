@@ -15,6 +15,7 @@ import (
 //
 // Errors: CKR_SESSION_READ_ONLY, CKR_USER_TYPE_INVALID, CKR_USER_PIN_NOT_INITIALIZED
 // for a role that the partition's version does not have, CKR_USER_NOT_LOGGED_IN,
+// CKR_USER_ANOTHER_ALREADY_LOGGED_IN for an Auditor while an HSM SO is logged in,
 // CKR_PIN_LEN_RANGE, CKR_PIN_INVALID, CKR_ACTION_PROHIBITED.
 func (s *Session) InitRole(user cryptoki.UserType, pin secret.Bytes) error {
 	return s.setRole(user, pin, false)
@@ -42,6 +43,9 @@ func (s *Session) setRole(user cryptoki.UserType, pin secret.Bytes, reset bool) 
 		return cryptoki.Errorf(cryptoki.CKR_USER_TYPE_INVALID, "the %v is made when what he is in charge of is initialised", role)
 	case s.member.Role() != maker:
 		return cryptoki.Errorf(cryptoki.CKR_USER_NOT_LOGGED_IN, "the %v is made by the %v", role, maker)
+	}
+	if maker == RoleNone && p.anybodyIs(Role.officer) {
+		return cryptoki.Errorf(cryptoki.CKR_USER_ANOTHER_ALREADY_LOGGED_IN, "the %v makes himself while no SO is logged in", role)
 	}
 	if err := p.checkPIN(pin); err != nil {
 		return err
@@ -97,6 +101,18 @@ func (s *Session) setRole(user cryptoki.UserType, pin secret.Bytes, reset bool) 
 		}
 		return s.member.record(w, s.member.Role(), audit.Record{Event: event, Detail: role.String()})
 	}))
+}
+
+// anybodyIs tells whether an application is logged in as a role that fits.
+func (p *Partition) anybodyIs(fits func(Role) bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for m := range p.members {
+		if fits(m.Role()) {
+			return true
+		}
+	}
+	return false
 }
 
 // mayReset tells whether a role that is there may be given another PIN by its maker.
