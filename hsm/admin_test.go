@@ -667,6 +667,11 @@ func (b *box) testAdministration(saw func(wire.Call)) {
 	so.hsmPolicy(policy.ResetPIN)
 	_, rv := so.setHSMPolicy(policy.ForcePINChange, 1, false)
 	so.must(rv)
+	var tests wire.HSMSelfTestReply
+	so.must(so.call(wire.CallHSMSelfTest, 0, &wire.HSMSelfTestRequest{}, &tests))
+	if len(tests.Names) < 4 || slices.ContainsFunc(tests.Faults, func(f string) bool { return f != "" }) {
+		b.t.Errorf("the self-tests are %+v", tests)
+	}
 	so.must(so.deletePartition(slot))
 	so.must(so.initHSM(soPIN))
 	so.must(so.zeroize())

@@ -61,6 +61,7 @@ func init() {
 		wire.CallHSMInit:         on(needApplication, (*request).hsmInit),
 		wire.CallHSMZeroize:      on(needApplication, (*request).hsmZeroize),
 		wire.CallHSMFactoryReset: on(needApplication, (*request).hsmFactoryReset),
+		wire.CallHSMSelfTest:     on(needApplication, (*request).hsmSelfTest),
 		wire.CallHSMPolicies:     on(needApplication, (*request).hsmPolicies),
 		wire.CallSetHSMPolicies:  on(needUse, (*request).setHSMPolicies),
 

@@ -96,6 +96,9 @@ const sessionBits = 63 - bootBits
 // Open starts an HSM from its store. The error of a wrong root key is
 // seal.ErrWrongSecret.
 func Open(c Config) (*HSM, error) {
+	if err := knownAnswers(); err != nil {
+		return nil, err
+	}
 	h := &HSM{
 		log: c.Log, now: c.Now, server: c.Server, memory: c.Memory, started: c.Now(),
 		applications:  applications{byID: make(map[[16]byte]*application)},
