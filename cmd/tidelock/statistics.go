@@ -87,13 +87,9 @@ func partitionRows(s *wire.StatisticsReply) [][]field {
 func useRows(s *wire.StatisticsReply) [][]field {
 	var rows [][]field
 	for i, function := range s.UseFunctions {
-		mechanism := "other"
-		if s.UseMechanisms[i] != ^uint64(0) {
-			mechanism = cryptoki.MechanismType(s.UseMechanisms[i]).String()
-		}
 		rows = append(rows, []field{
 			{"Function", "function", useFunction(function)},
-			{"Mechanism", "mechanism", mechanism},
+			{"Mechanism", "mechanism", mechanismName(s.UseMechanisms[i])},
 			{"Code", "code", cryptoki.RV(s.UseCodes[i]).String()},
 			{"Count", "count", s.UseCounts[i]},
 		})
@@ -115,6 +111,14 @@ func callRows(s *wire.StatisticsReply) [][]field {
 		})
 	}
 	return rows
+}
+
+// mechanismName names a mechanism, or what is counted for all that are not known.
+func mechanismName(n uint64) string {
+	if n == ^uint64(0) {
+		return "other"
+	}
+	return cryptoki.MechanismType(n).String()
 }
 
 // useFunction names a function of docs/wire.md, "Operations", and what makes keys.
