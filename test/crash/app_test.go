@@ -75,6 +75,18 @@ func (a *app) flags() (cryptoki.Flags, error) {
 	return cryptoki.Flags(p.Flags), err
 }
 
+// tries tells how many wrong PINs a role still bears, and whether it is locked.
+func (a *app) tries(user cryptoki.UserType) (left int, locked bool, err error) {
+	const lockedFlag = 0x02 // of CA_ROLE_STATE
+	var p wire.RoleStateReply
+	err = a.do(wire.CallRoleState, &wire.RoleStateRequest{User: uint64(user)}, &p)
+	return int(p.AttemptsLeft), p.Flags&lockedFlag != 0, err
+}
+
+func (a *app) initRole(user cryptoki.UserType, pin string) error {
+	return a.do(wire.CallInitRole, &wire.InitRoleRequest{User: uint64(user), PIN: wire.Secret(pin)}, &wire.InitRoleReply{})
+}
+
 func (a *app) destroy(object uint64) error {
 	return a.do(wire.CallDestroyObject, &wire.DestroyObjectRequest{Object: object}, &wire.DestroyObjectReply{})
 }

@@ -11,7 +11,7 @@ import (
 // maxTries is how many wrong PINs lock a role (partition policy 20's default).
 const maxTries = 10
 
-// guesser tries PINs of the Partition SO, wrong ones and right ones, and knows
+// guesser tries PINs of the Crypto User, whose lock costs nobody else anything, wrong ones and right ones, and knows
 // between which bounds the count of wrong tries must be.
 type guesser struct {
 	rng       *rand.Rand
@@ -21,7 +21,10 @@ type guesser struct {
 	unknown   string // the PIN whose outcome was lost, empty when there is none
 }
 
-const wrongPIN = "wrong-0000"
+const (
+	wrongPIN = "wrong-0000"
+	cuPIN    = "reader-0000"
+)
 
 // work guesses until a call is lost. A role that is locked is only looked at.
 func (g *guesser) work(a *app) error {
@@ -41,17 +44,17 @@ func (g *guesser) guess(a *app) error {
 	}
 	pin := wrongPIN
 	if g.rng.IntN(odds) == 0 || g.delicate {
-		pin = soPIN
+		pin = cuPIN
 	}
 	g.delicate = false
 	g.unknown = pin
-	err := a.login(cryptoki.CKU_SO, pin)
+	err := a.login(cryptoki.CKU_CRYPTO_USER, pin)
 	if errors.Is(err, errLost) {
 		return err
 	}
 	g.unknown = ""
 	switch {
-	case err == nil && pin == soPIN && g.low < maxTries:
+	case err == nil && pin == cuPIN && g.low < maxTries:
 		g.low, g.high = 0, 0
 		g.acts.note("login", "CKR_OK", 0)
 		return a.logout()
@@ -71,10 +74,10 @@ func (g *guesser) guess(a *app) error {
 }
 
 // settle widens the bounds for a try whose outcome was lost, and compares them with
-// what the token says.
+// what the role's state says.
 func (g *guesser) settle(a *app) error {
 	switch g.unknown {
-	case soPIN:
+	case cuPIN:
 		// Forgiven, not begun, or begun: then it counts, but a crash alone locks nothing.
 		g.delicate = g.high == maxTries-1
 		if g.high < maxTries {
@@ -87,11 +90,11 @@ func (g *guesser) settle(a *app) error {
 		g.high = min(g.high+1, maxTries)
 	}
 	g.unknown = ""
-	flags, err := a.flags()
+	left, locked, err := a.tries(cryptoki.CKU_CRYPTO_USER)
 	if err != nil {
 		return err
 	}
-	low, locked := flags&cryptoki.CKF_SO_PIN_COUNT_LOW != 0, flags&cryptoki.CKF_SO_PIN_LOCKED != 0
+	low := left < maxTries
 	switch {
 	case locked && g.high < maxTries:
 		return fmt.Errorf("the role is locked after %d to %d wrong PINs", g.low, g.high)

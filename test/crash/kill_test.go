@@ -56,7 +56,7 @@ func (y *tally) count(what string) {
 	y.counts[what]++
 }
 
-// campaign is one HSM that is killed until its Partition SO is locked.
+// campaign is one HSM that is killed until its Crypto User is locked.
 type campaign struct {
 	rng     *rand.Rand
 	home    string
@@ -85,6 +85,9 @@ func (c *campaign) run(n int) (int, error) {
 	if err := makeHome(c.home); err != nil {
 		return 0, err
 	}
+	if err := c.addUser(); err != nil {
+		return 0, fmt.Errorf("making the Crypto User: %w", err)
+	}
 	for i := range n {
 		if err := c.round(); err != nil {
 			return i + 1, err
@@ -96,6 +99,23 @@ func (c *campaign) run(n int) (int, error) {
 		}
 	}
 	return n, c.last()
+}
+
+// addUser makes the role whose PIN is guessed.
+func (c *campaign) addUser() error {
+	s, err := start(c.home)
+	if err != nil {
+		return err
+	}
+	defer s.kill()
+	a, err := dial(c.home)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(c.logIn(a), a.initRole(cryptoki.CKU_CRYPTO_USER, cuPIN), a.c.Close()); err != nil {
+		return err
+	}
+	return s.stop()
 }
 
 // last checks after the last kill.
