@@ -6,6 +6,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/creack/pty"
+
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/wire"
 )
@@ -87,5 +89,25 @@ func TestViewFits(t *testing.T) {
 	}
 	if text := view(s, s, 80, 0); strings.Contains(text, " more\n") {
 		t.Errorf("something is left out:\n%s", text)
+	}
+}
+
+// top draws anew when the terminal's size changes, ends with a key, and leaves the
+// terminal as it was.
+func TestTopOnATerminal(t *testing.T) {
+	dir := developmentHSM(t)
+	for _, key := range []string{"q", "\x03"} {
+		x := onTerminal(t, dir, "top", "--interval", "1h")
+		x.expect("connections 1" + endLine)
+		x.expect(clearBelow)
+		if err := pty.Setsize(x.side, &pty.Winsize{Rows: 10, Cols: 12}); err != nil {
+			t.Fatal(err)
+		}
+		x.expect(toTop + "tidelock  up" + endLine)
+		x.typeText(key)
+		shown, status := x.end()
+		if status != exitOK || !strings.HasSuffix(shown, leaveScreen) {
+			t.Errorf("%q: status %d, %q", key, status, shown)
+		}
 	}
 }
