@@ -60,10 +60,11 @@ var allowed = []row{
 
 	// 5: I/O around the core
 	{"serve", "sockets to frames", []string{"cryptoki", "wire", "hsm"}},
+	{"metrics", "counts for Prometheus", []string{"cryptoki", "hsm", "mech", "wire"}},
 	{"home", "files of an HSM", []string{"hsm", "audit", "seal", "keystore", "keystore/boltstore", "internal/secret"}},
 
 	// 6: the program
-	{"cmd/tidelock", "wiring and commands", []string{"audit", "client", "cryptoki", "firmware", "home", "internal/harden", "internal/secret", "internal/systemd", "mech", "serve", "wire"}},
+	{"cmd/tidelock", "wiring and commands", []string{"audit", "client", "cryptoki", "firmware", "home", "internal/harden", "internal/secret", "internal/systemd", "mech", "metrics", "serve", "wire"}},
 
 	// whole-system suites
 	{"test/bench", "load", []string{"test/token"}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -37,6 +38,10 @@ type Config struct {
 		// File is where the witness is; "" is none.
 		File *string `toml:"file"`
 	} `toml:"witness"`
+	Metrics struct {
+		// Listen is the address on which Prometheus is answered; "" is none.
+		Listen string `toml:"listen"`
+	} `toml:"metrics"`
 	Log struct {
 		// Level is debug, info, warn or error.
 		Level string `toml:"level"`
@@ -89,6 +94,11 @@ ticket_lifetime = "24h"
 # A small file that notices when an old copy of the store is put back. Best on
 # another disk; relative to this directory; "" for none.
 file = "witness"
+
+[metrics]
+# Where Prometheus finds /metrics, such as "127.0.0.1:9464"; "" is nowhere. Addresses of
+# other hosts are refused: whoever reaches it is not asked who he is.
+listen = ""
 
 [log]
 # debug, info, warn or error. debug also tells why a call was refused.
@@ -175,6 +185,7 @@ func (c Config) faults() []error {
 	note(err)
 	_, err = c.LogLevel()
 	note(err)
+	note(c.checkMetrics())
 	_, err = c.LogJSON()
 	note(err)
 	return faults
@@ -240,6 +251,18 @@ func (c Config) LogLevel() (slog.Level, error) {
 		return slog.LevelError, nil
 	}
 	return 0, fmt.Errorf("log.level %q is not debug, info, warn or error", c.Log.Level)
+}
+
+// checkMetrics tells what is wrong with the address of metrics.
+func (c Config) checkMetrics() error {
+	if c.Metrics.Listen == "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(c.Metrics.Listen)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+		return fmt.Errorf("metrics.listen %q is not an address of this host alone, such as \"127.0.0.1:9464\"", c.Metrics.Listen)
+	}
+	return nil
 }
 
 // LogJSON tells whether log records are JSON.

@@ -17,6 +17,7 @@ import (
 	"tidelock.dev/tidelock/home"
 	"tidelock.dev/tidelock/internal/harden"
 	"tidelock.dev/tidelock/internal/systemd"
+	"tidelock.dev/tidelock/metrics"
 	"tidelock.dev/tidelock/serve"
 )
 
@@ -125,6 +126,14 @@ func runServer(ctx context.Context, h home.Home, o options) error {
 		return err
 	}
 	d.server = serve.New(serve.Config{HSM: opened.HSM, Settings: settingsOf(config), IdleExit: idleExit, Alive: alive, Log: d.log})
+	if config.Metrics.Listen != "" {
+		l, err := net.Listen("tcp", config.Metrics.Listen)
+		if err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+		d.log.Info("metrics", "address", l.Addr().String())
+		go metrics.Serve(ctx, l, opened.HSM, d.log)
+	}
 	d.log.Info("serving", "home", h.Dir, "socket", h.Socket(), "version", version)
 	d.tell(d.notifier.Ready("serves"))
 	if o.ready >= 0 {

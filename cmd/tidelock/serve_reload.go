@@ -48,7 +48,7 @@ func (d *daemon) reload() {
 	// What needs a restart stays at the value that holds, so that the next reload names
 	// it again.
 	held := config
-	held.Server, held.Login, held.Witness, held.Log.Format = d.config.Server, d.config.Login, d.config.Witness, d.config.Log.Format
+	held.Server, held.Login, held.Witness, held.Metrics, held.Log.Format = d.config.Server, d.config.Login, d.config.Witness, d.config.Metrics, d.config.Log.Format
 	if d.passed {
 		held.Socket.Mode, held.Admin.Mode = d.config.Socket.Mode, d.config.Admin.Mode
 	}
@@ -86,6 +86,7 @@ func needRestart(old, new home.Config, passed bool) []string {
 	differ("login.ticket_lifetime", old.Login != new.Login)
 	differ("witness.file", (old.Witness.File == nil) != (new.Witness.File == nil) ||
 		old.Witness.File != nil && *old.Witness.File != *new.Witness.File)
+	differ("metrics.listen", old.Metrics != new.Metrics)
 	differ("log.format", old.Log.Format != new.Log.Format)
 	differ("socket.mode", passed && old.Socket.Mode != new.Socket.Mode)
 	differ("admin.mode", passed && old.Admin.Mode != new.Admin.Mode)
