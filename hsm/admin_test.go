@@ -376,8 +376,8 @@ func TestHSMSOsLastPIN(t *testing.T) {
 func TestStates(t *testing.T) {
 	b := newHSM(t)
 	so := b.officer()
-	const replication policy.ID = 16 // on in a new HSM
-	_, rv := so.setHSMPolicy(replication, 0, false)
+	const changed = policy.ForcePINChange // off in a development HSM, on in a new one
+	_, rv := so.setHSMPolicy(changed, 0, false)
 	so.must(rv)
 	so.must(so.logout())
 	so.must(so.initRole(cryptoki.CKU_AUDIT, "auditor's"))
@@ -392,8 +392,8 @@ func TestStates(t *testing.T) {
 		b.restart()
 		c = b.joinAs(administrator)
 		info := b.info(c)
-		if info.State != state || info.Officer != officer || info.Auditor != auditor || info.Partitions != 0 || c.hsmPolicy(replication) != value {
-			t.Errorf("%s: policy 16 is %d and the HSM %+v", step, c.hsmPolicy(replication), info)
+		if info.State != state || info.Officer != officer || info.Auditor != auditor || info.Partitions != 0 || c.hsmPolicy(changed) != value {
+			t.Errorf("%s: policy 16 is %d and the HSM %+v", step, c.hsmPolicy(changed), info)
 		}
 	}
 	const is, not = "initialised", "not initialised"

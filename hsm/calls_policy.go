@@ -98,8 +98,12 @@ func (r *request) setHSMPolicies(q *wire.SetHSMPoliciesRequest, p *wire.SetHSMPo
 		return err
 	}
 	now := h.state.Load()
-	next, destructive, err := policy.HSM(now.record.level).Change(now.record.policies, policy.Set{}, list)
+	table := policy.HSM(now.record.level)
+	next, destructive, err := table.Change(now.record.policies, policy.Set{}, list)
 	if err != nil {
+		return err
+	}
+	if err := enforced(table, list); err != nil {
 		return err
 	}
 	if destructive && !q.Destructive {
@@ -157,15 +161,16 @@ func (r *request) setPartitionPolicies(q *wire.SetPartitionPoliciesRequest, p *w
 	}
 	now, part := h.state.Load(), r.session.Partition()
 	identity := part.Identity()
-	next, destructive, err := policy.Partition(now.record.level).Change(identity.Policies, now.record.policies, list)
+	table := policy.Partition(now.record.level)
+	next, destructive, err := table.Change(identity.Policies, now.record.policies, list)
 	if err != nil {
+		return err
+	}
+	if err := enforced(table, list); err != nil {
 		return err
 	}
 	if destructive && !q.Destructive {
 		return errDestructive("the partition")
-	}
-	if next.On(policy.Version) {
-		return cryptoki.Errorf(cryptoki.CKR_CONFIG_ILLEGAL, "partitions have version 0")
 	}
 	identity.Policies = next
 	p.Erased = destructive
@@ -186,4 +191,15 @@ func (r *request) setPartitionPolicies(q *wire.SetPartitionPoliciesRequest, p *w
 		part.Adopt(identity)
 		return nil
 	})
+}
+
+// enforced refuses to change a policy that nothing enforces: whoever turned one on would
+// rely on it.
+func enforced(t *policy.Table, list []policy.Change) error {
+	for _, c := range list {
+		if e, _ := t.Entry(c.ID); !e.Effect {
+			return cryptoki.Errorf(cryptoki.CKR_FUNCTION_NOT_SUPPORTED, "policy %d, %s, is listed and has no effect in this release", e.ID, e.Name)
+		}
+	}
+	return nil
 }

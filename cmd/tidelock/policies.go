@@ -35,6 +35,7 @@ func (p policies) row(i int) []field {
 		{"Value", "value", p.values[i]},
 		{"Capability", "capability", p.capabilities[i]},
 		{"Destructive", "destructive", p.destructive[i]},
+		{"In force", "inForce", p.effects[i] != 0},
 	}
 }
 
