@@ -139,8 +139,11 @@ static struct tl_connection *pop(struct tl_pool *pool) {
 // bury closes a connection. The lock is not held.
 static void bury(struct tl_pool *pool, struct tl_connection *c) {
     unsigned place = c->place;
-    // The place is freed first: a child must not close what the number names next.
+    // The place is freed first: a child must not close what the number names next, and
+    // neither must tl_pool_close, which looks at it under the lock.
+    pthread_mutex_lock(&pool->lock);
     atomic_store(&pool->descriptors[place].fd, TAKEN);
+    pthread_mutex_unlock(&pool->lock);
     tl_connection_close(c);
     pthread_mutex_lock(&pool->lock);
     free_place(pool, place);
