@@ -6,9 +6,10 @@ import (
 )
 
 // garbagePercent is how much the heap may grow before it is collected, in percent of
-// what is alive. A server's live heap is small, so that Go's 100 collects often for little:
-// with 400 a P-256 signature takes a tenth less of the processor (docs/benchmarks.md).
-const garbagePercent = 400
+// what is alive. A server's live heap is small, so that Go's 100 collects often for
+// little; with 400, two thousand bad connections made it grow by 145 MiB, which is
+// more than neighbours may cost (test/hostile).
+const garbagePercent = 200
 
 // relaxGarbage sets the collector for a server, unless GOGC does.
 func relaxGarbage() {
