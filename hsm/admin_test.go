@@ -393,7 +393,7 @@ func TestStates(t *testing.T) {
 		c = b.joinAs(administrator)
 		info := b.info(c)
 		if info.State != state || info.Officer != officer || info.Auditor != auditor || info.Partitions != 0 || c.hsmPolicy(changed) != value {
-			t.Errorf("%s: policy 16 is %d and the HSM %+v", step, c.hsmPolicy(changed), info)
+			t.Errorf("%s: policy %d is %d and the HSM %+v", step, changed, c.hsmPolicy(changed), info)
 		}
 	}
 	const is, not = "initialised", "not initialised"
