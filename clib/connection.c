@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "debug.h"
@@ -22,6 +23,7 @@ static bool hello(struct tl_connection *c, const struct tl_application *applicat
     struct tl_hello_request request = {
         .protocol_min = 1,
         .protocol_max = 1,
+        .features = TL_SHARED_REPLIES,
         .client_level = TL_CLIENT_LEVEL,
         .process = (uint64_t)getpid(),
         .program = {(const uint8_t *)program, length},
@@ -49,6 +51,8 @@ static bool hello(struct tl_connection *c, const struct tl_application *applicat
     }
     c->application = reply.application;
     c->boot = reply.boot;
+    if ((reply.features & TL_SHARED_REPLIES) != 0 && c->passed >= 0)
+        c->area = tl_area_map(c->passed);
     c->max_frame = reply.max_frame < TL_MAX_FRAME ? reply.max_frame : TL_MAX_FRAME;
     return true;
 }
@@ -59,13 +63,18 @@ struct tl_connection *tl_connection_open(const char *socket, const struct tl_app
         errno = ENOMEM;
         return NULL;
     }
-    c->fd = -1;
+    c->fd = c->passed = -1;
     c->size = FIRST_SIZE;
     c->in = tl_map(c->size);
     c->fd = c->in == NULL ? -1 : tl_socket_connect(socket);
     if (c->fd >= 0) {
         c->identity = tl_socket_identity(c->fd);
-        if (hello(c, application)) {
+        bool welcome = hello(c, application);
+        if (c->passed >= 0)
+            close(c->passed);
+        c->passed = -1;
+        c->greeted = true;
+        if (welcome) {
             tl_connection_rest(c);
             return c;
         }
@@ -80,6 +89,7 @@ struct tl_connection *tl_connection_open(const char *socket, const struct tl_app
 void tl_connection_close(struct tl_connection *c) {
     if (c->fd >= 0 && tl_socket_is(c->fd, c->identity))
         close(c->fd);
+    tl_area_unmap(c->area);
     tl_buffer_free(&c->out);
     tl_unmap(c->in, c->size);
     tl_unmap(c, sizeof *c);
@@ -122,7 +132,7 @@ static bool fill(struct tl_connection *c, size_t size) {
     if (c->size - c->start < size && !resize(c, size))
         return false;
     while (c->end - c->start < size) {
-        size_t got = tl_socket_receive(c->fd, c->in + c->end, c->size - c->end);
+        size_t got = tl_socket_receive(c->fd, c->in + c->end, c->size - c->end, c->greeted ? NULL : &c->passed);
         if (got == 0)
             return false;
         c->end += got;
@@ -149,8 +159,59 @@ static bool receive(struct tl_connection *c, uint16_t call, struct tl_header *he
     return c->start == c->end;
 }
 
+// take_working takes a working frame from the socket, which holds one.
+static bool take_working(struct tl_connection *c, uint16_t call) {
+    struct tl_header header;
+    if (!fill(c, TL_HEADER_SIZE) || !tl_get_header(c->in + c->start, &header) || header.kind != TL_KIND_WORKING ||
+        header.call != call || header.request != c->request || header.length != TL_HEADER_SIZE)
+        return false;
+    c->start += header.length;
+    return true;
+}
+
+static time_t seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+// await sleeps until the area tells of a reply, and takes it if it is there. Whether the
+// server still lives is seen by the socket.
+static bool await(struct tl_connection *c, uint16_t call) {
+    bool woken = false;
+    time_t deadline = 0;
+    while (!tl_area_wait(c->area, c->turn)) {
+        bool quiet = tl_socket_is_quiet(c->fd);
+        // A long reply is announced before its first byte; what came before is a
+        // working frame.
+        if (!quiet && atomic_load(&c->area->turn) != c->turn)
+            break;
+        if (!quiet && !take_working(c, call))
+            return false;
+        if (!quiet || deadline == 0)
+            deadline = seconds() + TL_PATIENCE_SECONDS;
+        else if (seconds() > deadline)
+            return false;
+        woken = true;
+    }
+    if (atomic_load(&c->area->turn) != ++c->turn)
+        return false;
+    if (atomic_load(&c->area->length) == 0)
+        return true;
+    while (woken && !tl_socket_is_quiet(c->fd) && take_working(c, call))
+        ;
+    c->start = c->end = 0;
+    if (c->size < sizeof c->area->frame && !resize(c, sizeof c->area->frame))
+        return false;
+    struct tl_header header;
+    c->end = tl_area_take(c->area, c->in, c->size);
+    if (c->received < c->end)
+        c->received = c->end;
+    return c->end >= TL_HEADER_SIZE && tl_get_header(c->in, &header) && header.length == c->end;
+}
+
 bool tl_connection_receive(struct tl_connection *c, uint16_t call, struct tl_header *header, struct tl_view *body) {
-    c->lost = !receive(c, call, header, body);
+    c->lost = (c->area != NULL && !await(c, call)) || !receive(c, call, header, body);
     return !c->lost;
 }
 

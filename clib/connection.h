@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "buffer.h"
+#include "shm.h"
 #include "socket.h"
 
 // tl_application is who the process is to the server; made anew by each
@@ -26,6 +27,11 @@ struct tl_connection {
     uint32_t max_frame;   // the longest frame that the server takes
     uint64_t request;     // the last request's number
     bool lost;
+
+    struct tl_area *area; // NULL when all replies come over the socket
+    uint32_t turn;        // of the last reply
+    int passed;           // the area's descriptor while Hello lasts, else -1
+    bool greeted;         // Hello is over
 
     struct tl_buffer out; // the frame that is built
     // What has been received: [start, end) is not used yet, [0, received) is not wiped.

@@ -130,10 +130,32 @@ bool tl_socket_send(int fd, const void *data, size_t length) {
     return true;
 }
 
-size_t tl_socket_receive(int fd, void *data, size_t size) {
+// receive is recv that also takes a descriptor, where the caller wants one.
+static ssize_t receive(int fd, void *data, size_t size, int *passed) {
+    if (passed == NULL)
+        return recv(fd, data, size, 0);
+    union {
+        struct cmsghdr header;
+        uint8_t bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec to = {.iov_base = data, .iov_len = size};
+    struct msghdr message = {
+        .msg_iov = &to, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_LEN(sizeof(int))};
+    ssize_t got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *part = got < 0 ? NULL : CMSG_FIRSTHDR(&message);
+    if (part == NULL || part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS ||
+        part->cmsg_len != CMSG_LEN(sizeof(int)))
+        return got;
+    if (*passed >= 0)
+        close(*passed);
+    memcpy(passed, CMSG_DATA(part), sizeof *passed);
+    return got;
+}
+
+size_t tl_socket_receive(int fd, void *data, size_t size, int *passed) {
     time_t deadline = 0;
     for (;;) {
-        ssize_t got = recv(fd, data, size, 0);
+        ssize_t got = receive(fd, data, size, passed);
         if (got >= 0)
             return (size_t)got;
         if (!again(&deadline))

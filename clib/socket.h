@@ -33,8 +33,10 @@ bool tl_socket_is(int fd, struct tl_identity identity);
 bool tl_socket_send(int fd, const void *data, size_t length);
 
 // tl_socket_receive reads at least one byte and at most size; 0 when the
-// connection is lost, or silent for TL_PATIENCE_SECONDS.
-size_t tl_socket_receive(int fd, void *data, size_t size);
+// connection is lost, or silent for TL_PATIENCE_SECONDS. A descriptor that comes along
+// is put into *passed, which is -1 until then, and belongs to the caller; without
+// passed it is dropped.
+size_t tl_socket_receive(int fd, void *data, size_t size, int *passed);
 
 // tl_socket_is_quiet is true while the other side has neither closed nor sent
 // anything: as a connection is between two calls.

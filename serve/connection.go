@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -54,10 +55,14 @@ type connection struct {
 	mu      sync.Mutex   // held to write a frame
 	writer  *wire.Writer // guarded by mu
 	request wire.Header  // guarded by mu; the request that executes
+
+	area    *area    // guarded by mu; nil when all replies go over the socket
+	passing *os.File // guarded by mu; the area's, until the reply to Hello takes it along
 }
 
 func newConnection(socket *net.UnixConn, link *hsm.Link, t timing, log *slog.Logger) *connection {
-	c := &connection{socket: socket, link: link, timing: t, log: log, writer: wire.NewWriter(socket)}
+	c := &connection{socket: socket, link: link, timing: t, log: log}
+	c.writer = wire.NewWriter(c)
 	c.reader = wire.NewReader(c, wire.KindRequest)
 	c.awaited.Store(true)
 	// The first reply may get stuck before the first tick.
@@ -78,6 +83,7 @@ func (c *connection) Read(b []byte) (int, error) {
 // run serves the connection until it ends. An error says why it was not the
 // caller's wish.
 func (c *connection) run() error {
+	defer func() { c.area.close() }()
 	for first := true; ; first = false {
 		header, body, err := c.reader.Next()
 		c.awaited.Store(false)
@@ -102,6 +108,9 @@ func (c *connection) serve(header wire.Header, body []byte) error {
 	c.serial.Add(1)
 	reply, m := c.execute(header, body)
 	c.serial.Add(1)
+	if hello, ok := m.(*wire.HelloReply); ok {
+		c.share(body, hello)
+	}
 	err := c.write(reply, m)
 	if login, ok := m.(*wire.LoginReply); ok {
 		login.Ticket.Wipe()

@@ -1,6 +1,8 @@
 #include "fake.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,12 +11,14 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "check.h"
+#include "shm.h"
 #include "socket.h"
 
 enum { SESSIONS = 4096, PIECE = 200000 };
@@ -44,6 +48,53 @@ struct request {
     struct tl_header header;
     struct tl_view body;
 };
+
+// The area of the thread's connection, or NULL.
+static _Thread_local struct tl_area *area;
+static _Thread_local uint32_t turn;
+
+// announce tells of a reply of length bytes in the area, or of one on the socket.
+static void announce(uint32_t length) {
+    if (area == NULL || atomic_load(&area->ready) == 0)
+        return;
+    atomic_store(&area->length, length);
+    atomic_store(&area->turn, ++turn);
+    if (atomic_exchange(&area->waiting, 0) != 0)
+        syscall(SYS_futex, &area->turn, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+// pass sends the reply to Hello along with an area.
+static bool pass(int fd, const struct tl_buffer *frame) {
+    int file = memfd_create("area", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    CHECK(file >= 0 && ftruncate(file, sizeof *area) == 0);
+    int seals = atomic_load(&shared->unsealed) ? F_SEAL_GROW : F_SEAL_GROW | F_SEAL_SHRINK;
+    CHECK(fcntl(file, F_ADD_SEALS, seals) == 0);
+    area = mmap(NULL, sizeof *area, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    CHECK(area != MAP_FAILED);
+    union {
+        struct cmsghdr header;
+        uint8_t bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.header = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))}};
+    memcpy(CMSG_DATA(&control.header), &file, sizeof file);
+    struct iovec from = {.iov_base = frame->data, .iov_len = frame->length};
+    struct msghdr message = {
+        .msg_iov = &from, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+    close(file);
+    return sent == (ssize_t)frame->length;
+}
+
+// deliver sends a reply the way that the server does.
+static bool deliver(int fd, const struct tl_buffer *frame) {
+    if (area == NULL || atomic_load(&area->ready) == 0 || frame->length > sizeof area->frame) {
+        announce(0);
+        return tl_socket_send(fd, frame->data, frame->length);
+    }
+    memcpy(area->frame, frame->data, frame->length);
+    atomic_fetch_add(&shared->in_area, 1);
+    announce((uint32_t)frame->length);
+    return true;
+}
 
 static bool read_all(int fd, void *to, size_t n) {
     for (uint8_t *at = to; n > 0;) {
@@ -246,7 +297,7 @@ static uint32_t hello(struct tl_view *v, struct tl_buffer *b) {
         atomic_fetch_add(&shared->hellos, 1);
     memcpy(shared->application, application.bytes, 16);
     tl_put_u16(b, 1);
-    tl_put_u64(b, 0);
+    tl_put_u64(b, getenv("FAKE_AREA") == NULL ? 0 : TL_SHARED_REPLIES);
     tl_put_u64(b, 1);
     tl_put_u64(b, atomic_load(&shared->boot));
     tl_put_u32(b, TL_MAX_FRAME);
@@ -427,7 +478,26 @@ static void doze(long milliseconds) {
 
 // misbehave is false when the connection is to be closed.
 static bool misbehave(int fd, enum fault fault, struct tl_buffer *frame, struct tl_header *header) {
+    if (fault != FAULT_SILENCE && fault != FAULT_WORKING && fault < FAULT_AREA_LENGTH)
+        announce(0);
     switch (fault) {
+    case FAULT_AREA_LENGTH:
+        announce(UINT32_MAX);
+        return true;
+    case FAULT_AREA_SHORT:
+        if (area != NULL)
+            memcpy(area->frame, frame->data, TL_HEADER_SIZE);
+        announce(TL_HEADER_SIZE - 1);
+        return true;
+    case FAULT_AREA_OTHER:
+        if (area != NULL)
+            memcpy(area->frame, frame->data, frame->length);
+        announce((uint32_t)frame->length + 1);
+        return true;
+    case FAULT_AREA_TURN:
+        turn++;
+        announce(0);
+        return write_all(fd, frame->data, frame->length);
     case FAULT_HEADER:
         write_all(fd, frame->data, TL_HEADER_SIZE / 2);
         return false;
@@ -470,7 +540,7 @@ static bool misbehave(int fd, enum fault fault, struct tl_buffer *frame, struct 
             doze(TL_PATIENCE_SECONDS * 1000 / 4);
         }
         tl_buffer_free(&working);
-        break;
+        return deliver(fd, frame);
     }
     case FAULT_SILENCE: {
         char byte;
@@ -525,7 +595,9 @@ static bool serve_one(int fd, uint8_t *body, struct tl_buffer *out) {
                               .code = code,
                               .epoch = header.session == 0 ? 0 : atomic_load(&shared->epoch)};
     tl_end_frame(out, &reply);
-    return fault == FAULT_NONE ? write_all(fd, out->data, out->length) : misbehave(fd, fault, out, &reply);
+    if (header.call == TL_CALL_HELLO && fault == FAULT_NONE && getenv("FAKE_AREA") != NULL)
+        return pass(fd, out);
+    return fault == FAULT_NONE ? deliver(fd, out) : misbehave(fd, fault, out, &reply);
 }
 
 static void *serve(void *argument) {
@@ -538,6 +610,8 @@ static void *serve(void *argument) {
     atomic_fetch_sub(&shared->open, 1);
     tl_buffer_free(&out);
     free(body);
+    if (area != NULL)
+        munmap(area, sizeof *area);
     close(fd);
     return NULL;
 }

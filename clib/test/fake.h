@@ -25,6 +25,12 @@ enum fault {
     FAULT_WORKING,   // sends working frames for longer than the client's patience
     FAULT_SILENCE,   // does not answer at all
     FAULT_DEATH,     // executes, and is another run of the server from then on
+
+    // Of an area, so only with FAKE_AREA in the environment:
+    FAULT_AREA_LENGTH, // tells of more than the area holds
+    FAULT_AREA_SHORT,  // tells of less than a header
+    FAULT_AREA_OTHER,  // tells of another length than the header
+    FAULT_AREA_TURN,   // skips a turn
 };
 
 // What the server and the test share.
@@ -44,6 +50,8 @@ struct fake {
     _Atomic unsigned tickets; // how often a good ticket came
     _Atomic unsigned objects; // how many Find finds; handles 1 to that
     _Atomic uint64_t user;    // of the last call about a role
+    _Atomic unsigned in_area; // replies that went through an area
+    _Atomic bool unsealed;    // areas can shrink
     char label[64];           // of the last PartitionInit
     char pin[64];             // of the last PartitionInit, InitRole or ResetRole
 };

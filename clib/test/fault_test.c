@@ -216,6 +216,34 @@ static void no_descriptors(void) {
     CHECK_RV(CKR_OK, info());
 }
 
+// An area that says nonsense costs the connection, and nothing is read beyond it.
+static void nonsense(void) {
+    static const enum fault faults[] = {FAULT_AREA_LENGTH, FAULT_AREA_SHORT, FAULT_AREA_OTHER, FAULT_AREA_TURN};
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        unsigned before = count(TL_CALL_SESSION_INFO);
+        fake_fault(fake, faults[i], TL_CALL_SESSION_INFO, 1);
+        CHECK_RV(CKR_OK, info());
+        CHECK(count(TL_CALL_SESSION_INFO) == before + 2);
+        fake_fault(fake, faults[i], TL_CALL_SESSION_INFO, 2);
+        CHECK_RV(CKR_DEVICE_ERROR, info());
+        CHECK_RV(CKR_OK, info());
+    }
+    unsigned through = atomic_load(&fake->in_area);
+    CHECK(through > 0);
+    CHECK_RV(CKR_OK, sign());
+    CHECK(atomic_load(&fake->in_area) > through);
+}
+
+// A file that the server could shrink is not mapped.
+static void unsealed(void) {
+    atomic_store(&fake->unsealed, true);
+    fake_again();
+    unsigned through = atomic_load(&fake->in_area);
+    CHECK_RV(CKR_OK, info());
+    CHECK(atomic_load(&fake->in_area) == through);
+    atomic_store(&fake->unsealed, false);
+}
+
 int main(void) {
     fake = fake_start();
     CHECK_RV(CKR_OK, C_Initialize(NULL));
@@ -223,8 +251,13 @@ int main(void) {
     retries();
     doubt();
     slowness();
+    if (getenv("FAKE_AREA") != NULL)
+        nonsense();
+    else
+        CHECK(atomic_load(&fake->in_area) == 0);
     interruptions();
     restart();
+    unsealed();
     closed_descriptors();
     no_descriptors();
     CHECK_RV(CKR_OK, C_Finalize(NULL));
