@@ -108,6 +108,10 @@ CK_RV tl_connection_send(struct tl_connection *c, uint16_t call, uint64_t sessio
         return rv;
     // What is left of an earlier reply would be taken for this one's.
     c->start = c->end = 0;
+    if (c->area != NULL) {
+        c->shared = !c->alone;
+        atomic_store(&c->area->ready, c->shared);
+    }
     c->lost = !tl_socket_send(c->fd, c->out.data, c->out.length);
     return c->lost ? CKR_DEVICE_ERROR : CKR_OK;
 }
@@ -211,7 +215,7 @@ static bool await(struct tl_connection *c, uint16_t call) {
 }
 
 bool tl_connection_receive(struct tl_connection *c, uint16_t call, struct tl_header *header, struct tl_view *body) {
-    c->lost = (c->area != NULL && !await(c, call)) || !receive(c, call, header, body);
+    c->lost = (c->shared && !await(c, call)) || !receive(c, call, header, body);
     return !c->lost;
 }
 

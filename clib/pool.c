@@ -156,6 +156,7 @@ struct tl_connection *tl_pool_take(struct tl_pool *pool, bool fresh) {
     pthread_mutex_lock(&pool->lock);
     while (!atomic_load(&pool->closing)) {
         if ((c = fresh && pool->count < TL_CONNECTIONS ? NULL : pop(pool)) != NULL) {
+            c->alone = pool->count - pool->idle_count == 1;
             pthread_mutex_unlock(&pool->lock);
             if (!fresh && c->boot == atomic_load(&pool->boot) && tl_connection_is_usable(c))
                 return c;

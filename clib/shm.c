@@ -27,7 +27,6 @@ struct tl_area *tl_area_map(int fd) {
     }
     // A kernel that cannot keep a page out of a core dump is no reason to fail.
     (void)madvise(area, sizeof *area, MADV_DONTDUMP);
-    atomic_store(&area->ready, 1);
     return area;
 }
 

@@ -15,13 +15,12 @@ struct tl_area {
     _Atomic uint32_t turn;    // how many replies there were
     _Atomic uint32_t length;  // of the newest reply; 0 when it comes over the socket
     _Atomic uint32_t waiting; // not 0 while the caller sleeps
-    _Atomic uint32_t ready;   // not 0 when the caller has the area before it
+    _Atomic uint32_t ready;   // not 0 when the caller wants the next reply here
     uint8_t gap[48];
     uint8_t frame[8192 - 64];
 };
 
-// tl_area_map maps the area behind a descriptor, which remains the caller's, and tells
-// the server so. NULL when it is none, or the system refuses. A child of fork() does
+// tl_area_map maps the area behind a descriptor, which remains the caller's. NULL when it is none, or the system refuses. A child of fork() does
 // not inherit the mapping.
 struct tl_area *tl_area_map(int fd);
 

@@ -140,7 +140,7 @@ func (o *Object) put(r *rule, v []byte) {
 func (o *Object) renew() {
 	d := &draft{rules: o.rules}
 	for _, r := range o.rules.rules {
-		if r.copy != anew {
+		if r.copy != anew || !o.format.has(r) {
 			continue
 		}
 		if r.initial != nil {

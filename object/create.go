@@ -24,6 +24,8 @@ type Context struct {
 	LoggedIn bool
 	// UniqueID is the object's CKA_UNIQUE_ID; empty for none.
 	UniqueID string
+	// Format is that of the HSM's firmware; 0 is the newest.
+	Format Format
 }
 
 // Check finds what is wrong with the template of a key that is to be generated,

@@ -52,6 +52,9 @@ func (r *rule) presence(o Origin) presence {
 // give takes one attribute of the caller's template in.
 func (d *draft) give(g given) error {
 	t := g.rule.attribute
+	if !d.ctx.Format.orNewest().has(g.rule) {
+		return cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_TYPE_INVALID, "%v is not known at this firmware level", t)
+	}
 	switch p := g.rule.presence(d.ctx.Origin); {
 	case p == readOnly:
 		return cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_READ_ONLY, "%v cannot be given", t)
@@ -90,7 +93,7 @@ func (d *draft) add(values cryptoki.Template) error {
 // complete gives the attributes that have no value their initial ones.
 func (d *draft) complete() {
 	for _, r := range d.rules.rules {
-		if _, ok := d.attributes[r.attribute]; !ok && r.initial != nil {
+		if _, ok := d.attributes[r.attribute]; !ok && r.initial != nil && d.ctx.Format.orNewest().has(r) {
 			d.attributes[r.attribute] = r.initial(d)
 		}
 	}
@@ -120,7 +123,7 @@ func checkTogether(get func(cryptoki.AttributeType) []byte) error {
 
 // object makes the object of a complete draft.
 func (d *draft) object() (*Object, error) {
-	o := &Object{rules: d.rules, granted: purposesOf(d.bool)}
+	o := &Object{rules: d.rules, format: d.ctx.Format.orNewest(), granted: purposesOf(d.bool)}
 	for _, r := range d.rules.rules {
 		v, ok := d.attributes[r.attribute]
 		switch {

@@ -12,7 +12,7 @@ import (
 // accepts is the encoding of the object that it gives.
 //
 //	metadata = version granted attributes lengths
-//	  version    one byte, 1
+//	  version    one byte, the object's format
 //	  granted    number: every purpose that the key ever had (purposes.go)
 //	  attributes count, then per attribute in ascending order of the types: type, length, the value
 //	  lengths    count, then per attribute of the value part in the same order: type, length
@@ -21,9 +21,7 @@ import (
 // A number, a count, a type and a length are each a base-128 varint of the
 // fewest bytes.
 //
-// A version tells which attributes every object has. Those that a later version
-// adds are absent from the objects of an earlier one.
-const encodingVersion = 1
+// The version tells which attributes every object has: format.go.
 
 // maxAttributes bounds the attributes of an object; the table has far fewer.
 const maxAttributes = 256
@@ -37,7 +35,7 @@ const maxEncoded = 1 << 20
 // certificates. It holds their lengths. The caller owns it.
 func (o *Object) Metadata() []byte {
 	b := make([]byte, 0, o.encodedSize())
-	b = append(b, encodingVersion)
+	b = append(b, byte(o.format))
 	b = binary.AppendUvarint(b, uint64(o.granted))
 	b = binary.AppendUvarint(b, uint64(len(o.shown)))
 	for _, a := range o.shown {
@@ -106,12 +104,13 @@ func parseMetadata(b []byte) (*Object, error) {
 	if len(b) > maxEncoded {
 		return nil, fmt.Errorf("%d bytes of metadata are too many", len(b))
 	}
-	if len(b) == 0 || b[0] != encodingVersion {
+	if len(b) == 0 || b[0] < byte(FormatPlain) || b[0] > byte(newestFormat) {
 		return nil, errors.New("unknown version of the metadata")
 	}
+	format := Format(b[0])
 	r := reader{b: clone(b[1:])}
 	granted := r.number()
-	o := &Object{granted: purposes(granted)}
+	o := &Object{format: format, granted: purposes(granted)}
 	n := r.count()
 	o.shown = make([]cryptoki.Attribute, 0, n)
 	for range n {
@@ -162,6 +161,7 @@ func (o *Object) checkStored() error {
 	shown, values := o.shown, o.values
 	for _, r := range o.rules.sorted {
 		switch {
+		case !o.format.has(r):
 		case len(shown) > 0 && shown[0].Type <= r.attribute:
 			if err := r.checkStored(shown[0].Type, false); err != nil {
 				return err

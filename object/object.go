@@ -21,6 +21,7 @@ import (
 // share the memory of the attributes that did not change.
 type Object struct {
 	rules   *ruleSet
+	format  Format
 	shown   []cryptoki.Attribute // the metadata, in ascending order of the types
 	values  []value              // the value part, in ascending order of the types
 	closed  bool                 // the value part was not given to Parse

@@ -112,6 +112,8 @@ const (
 	// measured: it tells a property of the value; for a key that is made here the
 	// template's wish is replaced by the truth.
 	measured
+	// perKey: objects have it from format 2 on.
+	perKey
 
 	secretValue = inValue | hidden
 )
@@ -192,6 +194,11 @@ var table = []rule{
 	{cryptoki.CKA_EXTRACTABLE, confidential, boolean, optional, optional, lower, asSet, no, bound},
 	{cryptoki.CKA_ALWAYS_SENSITIVE, confidential, boolean, readOnly, readOnly, fixed, asSet, ifSensitive, bound},
 	{cryptoki.CKA_NEVER_EXTRACTABLE, confidential, boolean, readOnly, readOnly, fixed, asSet, ifNotExtractable, bound},
+
+	// Per-Key Authorization, which the vendor defines.
+	{cryptoki.CKA_ASSIGNED, confidential, boolean, onlyFalse, onlyFalse, fixed, anew, no, bound | perKey},
+	{cryptoki.CKA_KEY_STATUS, keys, octets(4, 4), readOnly, readOnly, fixed, anew, keyStatus, perKey},
+	{cryptoki.CKA_FAILED_KEY_AUTH_COUNT, confidential, number, readOnly, readOnly, fixed, anew, zero, perKey},
 
 	// RSA keys.
 	{cryptoki.CKA_MODULUS, rsaPublic | rsaPrivate, modulus, required, readOnly, fixed, asSet, nil, 0},

@@ -18,9 +18,9 @@ const (
 
 // Size is the object's size as C_GetObjectSize gives it and as a partition counts it
 // against its quota, in bytes: a head, the values longer than a number with their
-// lengths, and in private and secret keys the room for Per-Key Authorization. It does
-// not depend on how the object is stored, and sizePerKey is below MinSize, so that
-// no object more than doubles by it.
+// lengths, and in private and secret keys of the newer format the room for Per-Key
+// Authorization. It does not depend on how the object is stored, and sizePerKey is below
+// MinSize, so that no object more than doubles by it.
 func (o *Object) Size() uint64 {
 	n := sizeHead
 	for i := range o.shown {
@@ -30,7 +30,7 @@ func (o *Object) Size() uint64 {
 		n += sizeOf(o.values[i].length)
 	}
 	n = max(n, MinSize)
-	if c := o.Class(); c == cryptoki.CKO_PRIVATE_KEY || c == cryptoki.CKO_SECRET_KEY {
+	if c := o.Class(); o.format >= FormatPerKey && (c == cryptoki.CKO_PRIVATE_KEY || c == cryptoki.CKO_SECRET_KEY) {
 		n += sizePerKey
 	}
 	return uint64(n)

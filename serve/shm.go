@@ -37,7 +37,7 @@ type areaLayout struct {
 	turn    atomic.Uint32 // how many replies there were; the caller sleeps on it
 	length  atomic.Uint32 // of the newest reply; 0 when it comes over the socket
 	waiting atomic.Uint32 // not 0 while the caller sleeps
-	ready   atomic.Uint32 // not 0 when the caller has the area before it
+	ready   atomic.Uint32 // not 0 when the caller wants the next reply here
 	_       [48]byte
 	frame   [areaSize - 64]byte
 }
