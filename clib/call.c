@@ -62,9 +62,14 @@ static CK_RV again(struct tl_call *call) {
     return CKR_OK;
 }
 
+// How often a call is sent that may be repeated. A caller who sleeps on an area hears
+// late that his server has gone, and the next one may have gone by then.
+enum { ATTEMPTS = 3 };
+
 CK_RV tl_call_run(struct tl_call *call) {
     CK_RV rv = exchange(call);
-    if (call->connection->lost && call->repeat == TL_REPEAT) {
+    for (int n = 1; n < ATTEMPTS && call->connection != NULL && call->connection->lost && call->repeat == TL_REPEAT;
+         n++) {
         rv = again(call);
         if (rv == CKR_OK)
             rv = exchange(call);

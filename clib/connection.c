@@ -109,7 +109,7 @@ CK_RV tl_connection_send(struct tl_connection *c, uint16_t call, uint64_t sessio
     // What is left of an earlier reply would be taken for this one's.
     c->start = c->end = 0;
     if (c->area != NULL) {
-        c->shared = !c->alone;
+        c->shared = c->share;
         atomic_store(&c->area->ready, c->shared);
     }
     c->lost = !tl_socket_send(c->fd, c->out.data, c->out.length);

@@ -29,7 +29,7 @@ struct tl_connection {
     bool lost;
 
     struct tl_area *area; // NULL when all replies come over the socket
-    bool alone;           // the pool's mark: no other connection is in a call
+    bool share;           // the pool's mark: others are in a call too
     bool shared;          // the reply may come through the area
     uint32_t turn;        // of the last reply
     int passed;           // the area's descriptor while Hello lasts, else -1

@@ -101,6 +101,7 @@ static struct tl_connection *open_at(struct tl_pool *pool, unsigned place) {
         free_place(pool, place);
     } else {
         c->place = place;
+        c->share = pool->count - pool->idle_count >= TL_SHARE_FROM;
         pool->descriptors[place].identity = c->identity;
         atomic_store(&pool->descriptors[place].fd, c->fd + 1);
         // tl_pool_close has looked at this place before it was filled.
@@ -156,7 +157,7 @@ struct tl_connection *tl_pool_take(struct tl_pool *pool, bool fresh) {
     pthread_mutex_lock(&pool->lock);
     while (!atomic_load(&pool->closing)) {
         if ((c = fresh && pool->count < TL_CONNECTIONS ? NULL : pop(pool)) != NULL) {
-            c->alone = pool->count - pool->idle_count == 1;
+            c->share = pool->count - pool->idle_count >= TL_SHARE_FROM;
             pthread_mutex_unlock(&pool->lock);
             if (!fresh && c->boot == atomic_load(&pool->boot) && tl_connection_is_usable(c))
                 return c;

@@ -1,9 +1,10 @@
 # The library's own tests: its sources, a test, and where the test needs one a fake
 # server, in one program per sanitizer. Patience is short there, so that a silent
-# server does not hold the tests up. With FAKE_AREA replies go through shared memory.
+# server does not hold the tests up. With FAKE_AREA replies go
+# through shared memory, also those of a caller who is alone.
 
 CLIB_TESTS := general role operation fault fork thread
-TEST_FLAGS := -g -O1 -fno-omit-frame-pointer -DTL_PATIENCE_SECONDS=1 -DTL_RETURN_SECONDS=1
+TEST_FLAGS := -g -O1 -fno-omit-frame-pointer -DTL_PATIENCE_SECONDS=1 -DTL_RETURN_SECONDS=1 -DTL_SHARE_FROM=1
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -DTL_HEAP
 TSAN := -fsanitize=thread
 TEST_OUT := $(OUT)/clib/test
