@@ -51,7 +51,8 @@ func TestRoundTrip(t *testing.T) {
 
 // TestEncodings holds the encodings fast: what is stored must stay readable.
 func TestEncodings(t *testing.T) {
-	key, err := New(Context{Origin: Generated, Mechanism: cryptoki.CKM_AES_KEY_GEN, LoggedIn: true}, cryptoki.CKO_SECRET_KEY, cryptoki.CKK_AES,
+	ctx := Context{Origin: Generated, Mechanism: cryptoki.CKM_AES_KEY_GEN, LoggedIn: true, Format: FormatPlain}
+	key, err := New(ctx, cryptoki.CKO_SECRET_KEY, cryptoki.CKK_AES,
 		attributes(cryptoki.CKA_LABEL, "k", cryptoki.CKA_ENCRYPT, true, cryptoki.CKA_VALUE_LEN, 16), attributes(cryptoki.CKA_VALUE, []byte("0123456789abcdef")))
 	if err != nil {
 		t.Fatal(err)
@@ -65,6 +66,8 @@ func TestEncodings(t *testing.T) {
 		{"secrets", key.Secrets(), "11 10 30313233343536373839616263646566"},
 		{"security context", key.SecurityContext(), contextOfKey},
 		{"metadata of data", create(t, samples["data"]).Metadata(), metadataOfData},
+		{"metadata of the upgraded key", key.Upgraded(FormatPerKey).Metadata(), metadataOfUpgraded},
+		{"security context of the upgraded key", key.Upgraded(FormatPerKey).SecurityContext(), contextOfKey},
 	} {
 		if want, err := hex.DecodeString(strings.Join(strings.Fields(c.want), "")); err != nil || !bytes.Equal(c.got, want) {
 			t.Errorf("%s is\n%x, want\n%x (%v)", c.what, c.got, want, err)
@@ -79,10 +82,17 @@ const (
 		8802 01 00  8a02 01 00  8c02 01 00  9002 00  9102 00  e102 08 1000000000000000  e202 01 00  e302 01 01
 		e402 01 01  e502 01 01  e602 08 8010000000000000  f002 01 01  f102 01 01  f202 01 01  9004 01 00
 		01  11 10`
+	metadataOfUpgraded = `02 01 1e
+		00 08 0400000000000000  01 01 00  02 01 01  03 01 6b
+		8601 01 00  8002 08 1f00000000000000  8202 00  8302 01 01  8402 01 01  8502 01 00  8602 01 00  8702 01 00
+		8802 01 00  8a02 01 00  8c02 01 00  9002 00  9102 00  e102 08 1000000000000000  e202 01 00  e302 01 01
+		e402 01 01  e502 01 01  e602 08 8010000000000000  f002 01 01  f102 01 01  f202 01 01  9004 01 00
+		86a0808008 01 00  87a0808008 04 00030000  88a0808008 08 0000000000000000
+		01  11 10`
 	contextOfKey = `01 01
 		00 08 0400000000000000  02 01 01  8002 08 1f00000000000000  8302 01 01  8402 01 01  e302 01 01  e402 01 01
 		e502 01 01  e602 08 8010000000000000  f002 01 01  f102 01 01`
-	metadataOfData = `01 00 09
+	metadataOfData = `02 00 09
 		00 08 0000000000000000  01 01 00  02 01 01  03 00  10 00  12 00  f002 01 01  f102 01 01  f202 01 01
 		01  11 00`
 )
@@ -146,7 +156,9 @@ func TestParseErrors(t *testing.T) {
 	m := good.Metadata()
 	for what, metadata := range map[string][]byte{
 		"empty":                           nil,
-		"version":                         append([]byte{2}, m[1:]...),
+		"version":                         append([]byte{3}, m[1:]...),
+		"version 0":                       append([]byte{0}, m[1:]...),
+		"an older version":                append([]byte{1}, m[1:]...),
 		"too long":                        make([]byte, maxEncoded+1),
 		"left over":                       append(bytes.Clone(m), 0),
 		"long number":                     append([]byte{1, 0x81, 0}, m[2:]...),
