@@ -11,7 +11,7 @@ import (
 // aesCBC is AES-CBC with PKCS #7 padding (SP 800-38A, 6.2; PKCS#11 3.2, "AES"). The
 // parameter is an IV of 16 bytes.
 var aesCBC = []Mechanism{
-	keyed(Mechanism{
+	cipherAndWrap(Mechanism{
 		Type:      cryptoki.CKM_AES_CBC_PAD,
 		Flags:     cryptoki.CKF_ENCRYPT | cryptoki.CKF_DECRYPT,
 		KeyTypes:  []cryptoki.KeyType{cryptoki.CKK_AES},

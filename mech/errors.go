@@ -7,6 +7,7 @@ var (
 	errOnePart      = cryptoki.Errorf(cryptoki.CKR_FUNCTION_NOT_SUPPORTED, "the mechanism works in one part only")
 	errVerification = cryptoki.Errorf(cryptoki.CKR_SIGNATURE_INVALID, "the signature does not belong to this data and key")
 	errDecryption   = cryptoki.Errorf(cryptoki.CKR_ENCRYPTED_DATA_INVALID, "the data was not encrypted with this key and parameter, or was changed")
+	errWrapped      = cryptoki.Errorf(cryptoki.CKR_WRAPPED_KEY_INVALID, "the key was not wrapped with this key and parameter, or was changed")
 )
 
 // invalid is the error for a bad attribute value. The format says what is wrong

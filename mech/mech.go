@@ -82,6 +82,22 @@ type Mechanism struct {
 	// GeneratePair makes the value attributes of both halves of a key pair, with the
 	// errors of Generate and CKR_CURVE_NOT_SUPPORTED.
 	GeneratePair func(m *cryptoki.Mechanism, public, private cryptoki.Template) (pub, priv cryptoki.Template, err error)
+	// Wrap encrypts a key: the value of a secret key, or what EncodePrivate makes of a
+	// private one. The caller owns the result. It answers
+	// CKR_WRAPPING_KEY_TYPE_INCONSISTENT, CKR_WRAPPING_KEY_SIZE_RANGE,
+	// CKR_MECHANISM_PARAM_INVALID, and CKR_KEY_SIZE_RANGE for a length of plain that the
+	// mechanism cannot take. Nil where the mechanism does not wrap.
+	Wrap func(m *cryptoki.Mechanism, wrapping Key, plain []byte) ([]byte, error)
+	// Unwrap undoes Wrap. The caller owns the result and wipes it. It answers
+	// CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, CKR_UNWRAPPING_KEY_SIZE_RANGE,
+	// CKR_MECHANISM_PARAM_INVALID, CKR_WRAPPED_KEY_LEN_RANGE for a length that Wrap never
+	// gives, and CKR_WRAPPED_KEY_INVALID for every other failure.
+	Unwrap func(m *cryptoki.Mechanism, unwrapping Key, wrapped []byte) ([]byte, error)
+	// Derive makes the value of a secret key of length bytes from a base key; 0 stands
+	// for the mechanism's natural length. The caller owns the result and wipes it. It
+	// answers CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_PARAM_INVALID, and
+	// CKR_KEY_SIZE_RANGE for a base key or a length that the mechanism does not take.
+	Derive func(m *cryptoki.Mechanism, base Key, length int) ([]byte, error)
 }
 
 // Operation is one cryptographic operation under way. It is used by one

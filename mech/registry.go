@@ -49,19 +49,29 @@ func keyed[K Key](m Mechanism, begin func(f Function, p *cryptoki.Mechanism, key
 		if err := m.offers(f); err != nil {
 			return nil, err
 		}
-		k, ok := key.(K)
-		if !ok || !slices.Contains(m.KeyTypes, key.Type()) {
-			return nil, cryptoki.Errorf(cryptoki.CKR_KEY_TYPE_INCONSISTENT, "%v does not work with this type of key", m.Type)
-		}
-		if h, ok := key.(halved); ok && !h.hasPrivate() && (f == Sign || f == Decrypt) {
-			return nil, cryptoki.Errorf(cryptoki.CKR_KEY_TYPE_INCONSISTENT, "%v needs a private key", m.Type)
-		}
-		if size := key.Size(); size < m.MinKey || size > m.MaxKey {
-			return nil, cryptoki.Errorf(cryptoki.CKR_KEY_SIZE_RANGE, "key size %d is not within %d to %d", size, m.MinKey, m.MaxKey)
+		k, err := fitting[K](&m, key, f == Sign || f == Decrypt)
+		if err != nil {
+			return nil, err
 		}
 		return begin(f, p, k)
 	}
 	return m
+}
+
+// fitting returns a key in its own Go type after the checks that all mechanisms
+// share: CKR_KEY_TYPE_INCONSISTENT, CKR_KEY_SIZE_RANGE.
+func fitting[K Key](m *Mechanism, key Key, private bool) (k K, err error) {
+	k, ok := key.(K)
+	if !ok || !slices.Contains(m.KeyTypes, key.Type()) {
+		return k, cryptoki.Errorf(cryptoki.CKR_KEY_TYPE_INCONSISTENT, "%v does not work with this type of key", m.Type)
+	}
+	if h, ok := key.(halved); ok && private && !h.hasPrivate() {
+		return k, cryptoki.Errorf(cryptoki.CKR_KEY_TYPE_INCONSISTENT, "%v needs a private key", m.Type)
+	}
+	if size := key.Size(); size < m.MinKey || size > m.MaxKey {
+		return k, cryptoki.Errorf(cryptoki.CKR_KEY_SIZE_RANGE, "key size %d is not within %d to %d", size, m.MinKey, m.MaxKey)
+	}
+	return k, nil
 }
 
 // halved is a key of a pair. A private one has both halves: the public one costs

@@ -19,7 +19,8 @@ func TestRegistry(t *testing.T) {
 		has := func(f cryptoki.Flags) bool { return m.Flags&f != 0 }
 		const operations = cryptoki.CKF_ENCRYPT | cryptoki.CKF_DECRYPT | cryptoki.CKF_DIGEST | cryptoki.CKF_SIGN | cryptoki.CKF_VERIFY
 		if has(operations) != (m.Start != nil) || has(cryptoki.CKF_GENERATE) != (m.Generate != nil) ||
-			has(cryptoki.CKF_GENERATE_KEY_PAIR) != (m.GeneratePair != nil) {
+			has(cryptoki.CKF_GENERATE_KEY_PAIR) != (m.GeneratePair != nil) ||
+			has(cryptoki.CKF_WRAP) != (m.Wrap != nil) || has(cryptoki.CKF_UNWRAP) != (m.Unwrap != nil) || has(cryptoki.CKF_DERIVE) != (m.Derive != nil) {
 			t.Errorf("%v: flags %#x do not tell its functions", m.Type, uint64(m.Flags))
 		}
 		if has(cryptoki.CKF_DIGEST) != (len(m.KeyTypes) == 0) || m.MinKey > m.MaxKey {

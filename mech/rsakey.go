@@ -121,6 +121,15 @@ func rsaPublic(a attributes) (*rsa.PublicKey, error) {
 // the answer is CKR_TEMPLATE_INCOMPLETE. The three CRT values are used and checked
 // when all are there, and computed otherwise.
 func parseRSAPrivate(a attributes) (*rsaKey, error) {
+	key, err := rsaNumbers(a)
+	if err != nil {
+		return nil, err
+	}
+	return &rsaKey{public: &key.PublicKey, private: providedRSA(key)}, nil
+}
+
+// rsaNumbers reads a private key that belongs together.
+func rsaNumbers(a attributes) (*rsa.PrivateKey, error) {
 	public, err := rsaPublic(a)
 	if err != nil {
 		return nil, err
@@ -157,5 +166,5 @@ func parseRSAPrivate(a attributes) (*rsaKey, error) {
 	if err := key.Validate(); err != nil {
 		return nil, cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_VALUE_INVALID, "the parts of the RSA key do not belong together: %w", err)
 	}
-	return &rsaKey{public: public, private: providedRSA(key)}, nil
+	return key, nil
 }
