@@ -2,9 +2,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "debug.h"
+#include "settings.h"
+#include "version.h"
 
 static bool set_path(char target[PATH_MAX], const char *name, const char *value, const char *below) {
     char directory[PATH_MAX] = "";
@@ -22,7 +25,7 @@ static bool set_path(char target[PATH_MAX], const char *name, const char *value,
     return true;
 }
 
-bool tl_config_load(struct tl_config *config) {
+static bool load_place(struct tl_config *config) {
     const char *home = secure_getenv("TIDELOCK_HOME");
     const char *socket = secure_getenv("TIDELOCK_SOCKET");
     config->home[0] = '\0';
@@ -33,3 +36,23 @@ bool tl_config_load(struct tl_config *config) {
         return set_path(config->socket, "TIDELOCK_SOCKET", socket, "");
     return set_path(config->socket, "the compiled-in socket", TL_DEFAULT_SOCKET, "");
 }
+
+static bool load_level(struct tl_config *config) {
+    const char *level = secure_getenv("TIDELOCK_CLIENT_LEVEL");
+    struct tl_settings settings = {.level = TL_CLIENT_LEVEL};
+    char path[PATH_MAX];
+    if (!tl_settings_read(&settings, TL_HOST_SETTINGS))
+        return false;
+    if (config->home[0] != '\0' && (!set_path(path, "TIDELOCK_HOME", config->home, "/client.conf") ||
+                                    !tl_settings_read(&settings, path)))
+        return false;
+    if (level != NULL && level[0] != '\0' && !tl_settings_level(level, strlen(level), &settings.level)) {
+        tl_debug("TIDELOCK_CLIENT_LEVEL is no level up to the library's own, %d.%d", TL_CLIENT_LEVEL / 10000,
+                 TL_CLIENT_LEVEL / 100 % 100);
+        return false;
+    }
+    config->level = settings.level;
+    return true;
+}
+
+bool tl_config_load(struct tl_config *config) { return load_place(config) && load_level(config); }

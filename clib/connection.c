@@ -8,7 +8,6 @@
 #include "debug.h"
 #include "gen/wire.h"
 #include "memory.h"
-#include "version.h"
 
 enum {
     FIRST_SIZE = 4 << 10,    // most frames fit
@@ -16,7 +15,7 @@ enum {
     LEAST_FRAME = 4 << 10,   // a server that takes less is of no use
 };
 
-static bool hello(struct tl_connection *c, const struct tl_application *application) {
+static bool hello(struct tl_connection *c, uint32_t level, const struct tl_application *application) {
     char program[64];
     size_t length = strnlen(program_invocation_short_name, sizeof program);
     memcpy(program, program_invocation_short_name, length);
@@ -24,7 +23,7 @@ static bool hello(struct tl_connection *c, const struct tl_application *applicat
         .protocol_min = 1,
         .protocol_max = 1,
         .features = TL_SHARED_REPLIES,
-        .client_level = TL_CLIENT_LEVEL,
+        .client_level = level,
         .process = (uint64_t)getpid(),
         .program = {(const uint8_t *)program, length},
     };
@@ -57,7 +56,7 @@ static bool hello(struct tl_connection *c, const struct tl_application *applicat
     return true;
 }
 
-struct tl_connection *tl_connection_open(const char *socket, const struct tl_application *application) {
+struct tl_connection *tl_connection_open(const struct tl_config *config, const struct tl_application *application) {
     struct tl_connection *c = tl_map(sizeof *c);
     if (c == NULL) {
         errno = ENOMEM;
@@ -66,10 +65,10 @@ struct tl_connection *tl_connection_open(const char *socket, const struct tl_app
     c->fd = c->passed = -1;
     c->size = FIRST_SIZE;
     c->in = tl_map(c->size);
-    c->fd = c->in == NULL ? -1 : tl_socket_connect(socket);
+    c->fd = c->in == NULL ? -1 : tl_socket_connect(config->socket);
     if (c->fd >= 0) {
         c->identity = tl_socket_identity(c->fd);
-        bool welcome = hello(c, application);
+        bool welcome = hello(c, config->level, application);
         if (c->passed >= 0)
             close(c->passed);
         c->passed = -1;

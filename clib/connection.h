@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "buffer.h"
+#include "config.h"
 #include "shm.h"
 #include "socket.h"
 
@@ -43,7 +44,7 @@ struct tl_connection {
 
 // tl_connection_open connects and says Hello. NULL, with errno, when there is no
 // server at the socket or it refuses.
-struct tl_connection *tl_connection_open(const char *socket, const struct tl_application *application);
+struct tl_connection *tl_connection_open(const struct tl_config *config, const struct tl_application *application);
 
 // tl_connection_close frees c, and closes its descriptor if that is still the
 // socket that c opened.

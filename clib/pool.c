@@ -59,7 +59,7 @@ static bool greet(struct tl_pool *pool, struct tl_connection *c) {
 
 // connect_once makes a connection that is ready for calls, or NULL with errno.
 static struct tl_connection *connect_once(struct tl_pool *pool) {
-    struct tl_connection *c = tl_connection_open(pool->config->socket, pool->application);
+    struct tl_connection *c = tl_connection_open(pool->config, pool->application);
     if (c != NULL && !greet(pool, c)) {
         tl_connection_close(c);
         errno = ECONNREFUSED;

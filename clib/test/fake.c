@@ -291,7 +291,7 @@ static uint32_t hello(struct tl_view *v, struct tl_buffer *b) {
     tl_get_u16(v);
     tl_get_u16(v);
     tl_get_u64(v);
-    tl_get_u32(v);
+    atomic_store(&shared->level, tl_get_u32(v));
     struct tl_id application = tl_get_id(v);
     if (memcmp(shared->application, application.bytes, 16) != 0)
         atomic_fetch_add(&shared->hellos, 1);

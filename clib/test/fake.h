@@ -41,6 +41,7 @@ struct fake {
     _Atomic unsigned open;        // now
     _Atomic unsigned hellos;      // of different applications
     uint8_t application[16];      // of the last Hello
+    _Atomic uint32_t level;       // of the last Hello
 
     _Atomic int fault;            // enum fault
     _Atomic unsigned fault_call;  // the call that the fault is for
