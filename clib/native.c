@@ -62,15 +62,15 @@ void tl_parameter_bytes(struct tl_parameter *p, const void *data, CK_ULONG lengt
         p->string[p->strings++] = (struct tl_bytes){data, length};
 }
 
-static struct tl_parameter read_parameter(const CK_MECHANISM *m) {
-    struct tl_parameter p = {.shape = TL_SHAPE_NONE};
+static void read_parameter(struct tl_parameter *p, const CK_MECHANISM *m) {
+    p->shape = TL_SHAPE_NONE;
+    p->fields = p->strings = 0;
     if (m->pParameter == NULL && m->ulParameterLen > 0)
-        p.shape = TL_SHAPE_MALFORMED;
+        p->shape = TL_SHAPE_MALFORMED;
     else if (m->ulParameterLen > 0)
-        tl_read_parameter(&p, m->mechanism, m->pParameter, m->ulParameterLen);
-    if (p.shape == TL_SHAPE_MALFORMED)
-        p = (struct tl_parameter){.shape = TL_SHAPE_MALFORMED};
-    return p;
+        tl_read_parameter(p, m->mechanism, m->pParameter, m->ulParameterLen);
+    if (p->shape == TL_SHAPE_MALFORMED)
+        p->fields = p->strings = 0;
 }
 
 void tl_put_mechanism(struct tl_buffer *b, const struct tl_mechanism *m) {
@@ -81,7 +81,8 @@ void tl_put_mechanism(struct tl_buffer *b, const struct tl_mechanism *m) {
             tl_put_raw(b, m->encoded);
         return;
     }
-    struct tl_parameter p = read_parameter(m->native);
+    struct tl_parameter p;
+    read_parameter(&p, m->native);
     size_t length = 0;
     for (size_t i = 0; i < p.strings; i++) {
         if (p.string[i].length > TL_MAX_FRAME - length) {

@@ -44,8 +44,9 @@ struct tl_bytes tl_fixed_part(struct tl_bytes encoded);
 
 // A parameter as it goes on the wire.
 enum { TL_SHAPE_NONE = 0, TL_SHAPE_BYTES = 1, TL_SHAPE_MALFORMED = 0xffff };
-enum { TL_MAX_FIELDS = 8 };
+enum { TL_MAX_FIELDS = 32 };
 
+// Of field and string only the first fields and strings entries are set.
 struct tl_parameter {
     uint16_t shape;
     uint16_t fields;

@@ -1652,6 +1652,18 @@ func (t MechanismType) Shape() Shape {
 		CKM_SHA3_384_EDDSA,
 		CKM_SHA3_512_EDDSA:
 		return ShapeEdDSA
+	case CKM_AES_CTR:
+		return ShapeCTR
+	case CKM_ECDH1_DERIVE,
+		CKM_ECDH1_COFACTOR_DERIVE:
+		return ShapeECDH1
+	case CKM_HKDF_DERIVE,
+		CKM_HKDF_DATA:
+		return ShapeHKDF
+	case CKM_RSA_AES_KEY_WRAP:
+		return ShapeRSAAES
+	case CKM_SP800_108_COUNTER_KDF:
+		return ShapeKDF
 	}
 	return ShapeBytes
 }

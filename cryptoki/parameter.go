@@ -58,6 +58,24 @@ type parameterReader struct {
 // parameter begins to read a parameter that must have this shape and number of
 // fields.
 func (m *Mechanism) parameter(shape Shape, fields int) parameterReader {
+	in := m.parameterOf(shape)
+	if len(m.Fields) != fields {
+		in.fail("its parameter has %d fields, want %d", len(m.Fields), fields)
+	}
+	return in
+}
+
+// parameterList begins to read a parameter of this shape, with this number of
+// fields and a list whose elements have element fields each.
+func (m *Mechanism) parameterList(shape Shape, fields, element int) parameterReader {
+	in := m.parameterOf(shape)
+	if len(m.Fields) < fields || (len(m.Fields)-fields)%element != 0 {
+		in.fail("its parameter has %d fields, want %d and a multiple of %d", len(m.Fields), fields, element)
+	}
+	return in
+}
+
+func (m *Mechanism) parameterOf(shape Shape) parameterReader {
 	in := parameterReader{mechanism: m.Type, fields: m.Fields, data: m.Data}
 	switch {
 	case m.Shape == ShapeMalformed:
@@ -66,8 +84,6 @@ func (m *Mechanism) parameter(shape Shape, fields int) parameterReader {
 		in.fail("it lacks its parameter")
 	case m.Shape != shape:
 		in.fail("its parameter has shape %d, want %d", m.Shape, shape)
-	case len(m.Fields) != fields:
-		in.fail("its parameter has %d fields, want %d", len(m.Fields), fields)
 	}
 	return in
 }
@@ -105,6 +121,19 @@ func (in *parameterReader) bytes() []byte {
 	in.data = in.data[length:]
 	return value
 }
+
+// array reads a byte string of a fixed size; what it returns always has that size.
+func (in *parameterReader) array(size int) []byte {
+	value := in.bytes()
+	if len(value) != size {
+		in.fail("a byte string has %d bytes, want %d", len(value), size)
+		return make([]byte, size)
+	}
+	return value
+}
+
+// more tells whether a list has another element.
+func (in *parameterReader) more() bool { return in.err == nil && len(in.fields) > 0 }
 
 func (in *parameterReader) end() error {
 	if len(in.data) > 0 {

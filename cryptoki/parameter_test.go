@@ -32,6 +32,11 @@ func TestShapeOfMechanisms(t *testing.T) {
 		{CKM_AES_GCM, ShapeGCM},
 		{CKM_AES_GCM_VENDOR, ShapeGCM},
 		{CKM_EDDSA, ShapeEdDSA},
+		{CKM_AES_CTR, ShapeCTR},
+		{CKM_ECDH1_DERIVE, ShapeECDH1},
+		{CKM_HKDF_DERIVE, ShapeHKDF},
+		{CKM_RSA_AES_KEY_WRAP, ShapeRSAAES},
+		{CKM_SP800_108_COUNTER_KDF, ShapeKDF},
 		{CKM_VENDOR_DEFINED | 0x7654, ShapeBytes},
 	}
 	for _, test := range tests {
@@ -65,6 +70,44 @@ func TestParameterRoundTrip(t *testing.T) {
 		m = NewEdDSA(CKM_EDDSA, eddsa)
 		if got, err := m.EdDSA(); err != nil || !reflect.DeepEqual(normal(got), normal(eddsa)) {
 			t.Fatalf("EdDSA: %+v, %v; want %+v", got, err, eddsa)
+		}
+		ctr := CTRParameters{number.Draw(t, "counter bits"), [16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "block"))}
+		m = NewCTR(CKM_AES_CTR, ctr)
+		if got, err := m.CTR(); err != nil || got != ctr {
+			t.Fatalf("CTR: %+v, %v; want %+v", got, err, ctr)
+		}
+		ecdh := ECDH1Parameters{number.Draw(t, "kdf"), text.Draw(t, "shared"), text.Draw(t, "public")}
+		m = NewECDH1(CKM_ECDH1_DERIVE, ecdh)
+		if got, err := m.ECDH1(); err != nil || !reflect.DeepEqual(normal(got), normal(ecdh)) {
+			t.Fatalf("ECDH1: %+v, %v; want %+v", got, err, ecdh)
+		}
+		hkdf := HKDFParameters{
+			rapid.Bool().Draw(t, "extract"), rapid.Bool().Draw(t, "expand"), MechanismType(number.Draw(t, "hash")),
+			number.Draw(t, "salt type"), text.Draw(t, "salt"), number.Draw(t, "salt key"), text.Draw(t, "info"),
+		}
+		m = NewHKDF(CKM_HKDF_DERIVE, hkdf)
+		if got, err := m.HKDF(); err != nil || !reflect.DeepEqual(normal(got), normal(hkdf)) {
+			t.Fatalf("HKDF: %+v, %v; want %+v", got, err, hkdf)
+		}
+		wrap := RSAAESParameters{number.Draw(t, "AES bits"), oaep}
+		m = NewRSAAES(CKM_RSA_AES_KEY_WRAP, wrap)
+		got, err := m.RSAAES()
+		if got.OAEP = normal(got.OAEP); err != nil || !reflect.DeepEqual(got, RSAAESParameters{wrap.AESKeyBits, normal(oaep)}) {
+			t.Fatalf("RSA-AES: %+v, %v; want %+v", got, err, wrap)
+		}
+		kdf := KDFParameters{PRF: MechanismType(number.Draw(t, "prf"))}
+		for range rapid.IntRange(0, 15).Draw(t, "elements") {
+			kdf.Data = append(kdf.Data, PRFDataParameters{number.Draw(t, "type"), text.Draw(t, "value")})
+		}
+		m = NewKDF(CKM_SP800_108_COUNTER_KDF, kdf)
+		if got, err := m.KDF(); err != nil || got.PRF != kdf.PRF || len(got.Data) != len(kdf.Data) {
+			t.Fatalf("KDF: %+v, %v; want %+v", got, err, kdf)
+		} else {
+			for i := range got.Data {
+				if !reflect.DeepEqual(normal(got.Data[i]), normal(kdf.Data[i])) {
+					t.Fatalf("KDF: %+v; want %+v", got, kdf)
+				}
+			}
 		}
 		value := text.Draw(t, "bytes")
 		m = NewBytes(CKM_AES_CBC, value)
@@ -137,6 +180,15 @@ func TestParameterErrors(t *testing.T) {
 			"CKR_MECHANISM_PARAM_INVALID: CKM_AES_GCM: its parameter has 1 bytes too many"},
 		{"bool", eddsa, Mechanism{Type: CKM_EDDSA, Shape: ShapeEdDSA, Fields: []uint64{2, 0}},
 			"CKR_MECHANISM_PARAM_INVALID: CKM_EDDSA: a CK_BBOOL is 2"},
+		{"array", func(m Mechanism) error { _, err := m.CTR(); return err },
+			Mechanism{Type: CKM_AES_CTR, Shape: ShapeCTR, Fields: []uint64{128, 15}, Data: make([]byte, 15)},
+			"CKR_MECHANISM_PARAM_INVALID: CKM_AES_CTR: a byte string has 15 bytes, want 16"},
+		{"list", func(m Mechanism) error { _, err := m.KDF(); return err },
+			Mechanism{Type: CKM_SP800_108_COUNTER_KDF, Shape: ShapeKDF, Fields: []uint64{1, 4}},
+			"CKR_MECHANISM_PARAM_INVALID: CKM_SP800_108_COUNTER_KDF: its parameter has 2 fields, want 1 and a multiple of 2"},
+		{"element", func(m Mechanism) error { _, err := m.KDF(); return err },
+			Mechanism{Type: CKM_SP800_108_COUNTER_KDF, Shape: ShapeKDF, Fields: []uint64{1, 4, 2, 4, 2}, Data: make([]byte, 3)},
+			"CKR_MECHANISM_PARAM_INVALID: CKM_SP800_108_COUNTER_KDF: a byte string of 2 bytes exceeds the 1 that are left"},
 		{"none", func(m Mechanism) error { return m.None() }, NewULong(CKM_SHA256, 1),
 			"CKR_MECHANISM_PARAM_INVALID: CKM_SHA256: its parameter has shape 2, want 0"},
 	}
@@ -164,6 +216,11 @@ func FuzzParameter(f *testing.F) {
 	f.Add(uint16(ShapePSS), make([]byte, 24), []byte{})
 	f.Add(uint16(ShapeOAEP), make([]byte, 32), []byte{})
 	f.Add(uint16(ShapeEdDSA), make([]byte, 16), []byte{})
+	f.Add(uint16(ShapeCTR), []byte{128, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0}, make([]byte, 16))
+	f.Add(uint16(ShapeECDH1), make([]byte, 24), []byte{})
+	f.Add(uint16(ShapeHKDF), make([]byte, 56), []byte{})
+	f.Add(uint16(ShapeRSAAES), make([]byte, 40), []byte{})
+	f.Add(uint16(ShapeKDF), make([]byte, 40), []byte{})
 	f.Add(uint16(ShapeBytes), []byte{2, 0, 0, 0, 0, 0, 0, 0}, []byte{1, 2})
 	f.Fuzz(func(t *testing.T, shape uint16, numbers, data []byte) {
 		m := Mechanism{Type: CKM_AES_GCM, Shape: Shape(shape), Data: data}
@@ -182,6 +239,21 @@ func FuzzParameter(f *testing.F) {
 		}
 		if p, err := m.EdDSA(); err == nil {
 			again = append(again, NewEdDSA(m.Type, p))
+		}
+		if p, err := m.CTR(); err == nil {
+			again = append(again, NewCTR(m.Type, p))
+		}
+		if p, err := m.ECDH1(); err == nil {
+			again = append(again, NewECDH1(m.Type, p))
+		}
+		if p, err := m.HKDF(); err == nil {
+			again = append(again, NewHKDF(m.Type, p))
+		}
+		if p, err := m.RSAAES(); err == nil {
+			again = append(again, NewRSAAES(m.Type, p))
+		}
+		if p, err := m.KDF(); err == nil {
+			again = append(again, NewKDF(m.Type, p))
 		}
 		if p, err := m.Bytes(); err == nil {
 			again = append(again, NewBytes(m.Type, p))

@@ -4,13 +4,18 @@ package cryptoki
 
 // The shapes of mechanism parameters.
 const (
-	ShapeNone  Shape = 0
-	ShapeBytes Shape = 1
-	ShapeULong Shape = 2
-	ShapePSS   Shape = 3
-	ShapeOAEP  Shape = 4
-	ShapeGCM   Shape = 5
-	ShapeEdDSA Shape = 6
+	ShapeNone   Shape = 0
+	ShapeBytes  Shape = 1
+	ShapeULong  Shape = 2
+	ShapePSS    Shape = 3
+	ShapeOAEP   Shape = 4
+	ShapeGCM    Shape = 5
+	ShapeEdDSA  Shape = 6
+	ShapeCTR    Shape = 7
+	ShapeECDH1  Shape = 8
+	ShapeHKDF   Shape = 9
+	ShapeRSAAES Shape = 10
+	ShapeKDF    Shape = 11
 )
 
 // PSSParameters is a CK_RSA_PKCS_PSS_PARAMS.
@@ -134,5 +139,185 @@ func NewEdDSA(t MechanismType, p EdDSAParameters) Mechanism {
 	out := newParameter(t, ShapeEdDSA, 2)
 	out.bool(p.Prehash)
 	out.bytes(p.Context)
+	return out.mechanism
+}
+
+// CTRParameters is a CK_AES_CTR_PARAMS.
+type CTRParameters struct {
+	CounterBits  uint64
+	CounterBlock [16]byte
+}
+
+// CTR returns the parameter of m;
+// CKR_MECHANISM_PARAM_INVALID when it is no CK_AES_CTR_PARAMS.
+func (m *Mechanism) CTR() (CTRParameters, error) {
+	in := m.parameter(ShapeCTR, 2)
+	p := CTRParameters{
+		CounterBits:  in.ulong(),
+		CounterBlock: [16]byte(in.array(16)),
+	}
+	if err := in.end(); err != nil {
+		return CTRParameters{}, err
+	}
+	return p, nil
+}
+
+// NewCTR makes a mechanism with parameter p.
+func NewCTR(t MechanismType, p CTRParameters) Mechanism {
+	out := newParameter(t, ShapeCTR, 2)
+	out.ulong(p.CounterBits)
+	out.bytes(p.CounterBlock[:])
+	return out.mechanism
+}
+
+// ECDH1Parameters is a CK_ECDH1_DERIVE_PARAMS.
+type ECDH1Parameters struct {
+	KDF        uint64
+	SharedData []byte
+	PublicData []byte
+}
+
+// ECDH1 returns the parameter of m, whose byte strings are parts of m.Data;
+// CKR_MECHANISM_PARAM_INVALID when it is no CK_ECDH1_DERIVE_PARAMS.
+func (m *Mechanism) ECDH1() (ECDH1Parameters, error) {
+	in := m.parameter(ShapeECDH1, 3)
+	p := ECDH1Parameters{
+		KDF:        in.ulong(),
+		SharedData: in.bytes(),
+		PublicData: in.bytes(),
+	}
+	if err := in.end(); err != nil {
+		return ECDH1Parameters{}, err
+	}
+	return p, nil
+}
+
+// NewECDH1 makes a mechanism with parameter p, whose byte strings it copies.
+func NewECDH1(t MechanismType, p ECDH1Parameters) Mechanism {
+	out := newParameter(t, ShapeECDH1, 3)
+	out.ulong(p.KDF)
+	out.bytes(p.SharedData)
+	out.bytes(p.PublicData)
+	return out.mechanism
+}
+
+// HKDFParameters is a CK_HKDF_PARAMS.
+type HKDFParameters struct {
+	Extract  bool
+	Expand   bool
+	HashAlg  MechanismType
+	SaltType uint64
+	Salt     []byte
+	SaltKey  uint64
+	Info     []byte
+}
+
+// HKDF returns the parameter of m, whose byte strings are parts of m.Data;
+// CKR_MECHANISM_PARAM_INVALID when it is no CK_HKDF_PARAMS.
+func (m *Mechanism) HKDF() (HKDFParameters, error) {
+	in := m.parameter(ShapeHKDF, 7)
+	p := HKDFParameters{
+		Extract:  in.bool(),
+		Expand:   in.bool(),
+		HashAlg:  MechanismType(in.ulong()),
+		SaltType: in.ulong(),
+		Salt:     in.bytes(),
+		SaltKey:  in.ulong(),
+		Info:     in.bytes(),
+	}
+	if err := in.end(); err != nil {
+		return HKDFParameters{}, err
+	}
+	return p, nil
+}
+
+// NewHKDF makes a mechanism with parameter p, whose byte strings it copies.
+func NewHKDF(t MechanismType, p HKDFParameters) Mechanism {
+	out := newParameter(t, ShapeHKDF, 7)
+	out.bool(p.Extract)
+	out.bool(p.Expand)
+	out.ulong(uint64(p.HashAlg))
+	out.ulong(p.SaltType)
+	out.bytes(p.Salt)
+	out.ulong(p.SaltKey)
+	out.bytes(p.Info)
+	return out.mechanism
+}
+
+// RSAAESParameters is a CK_RSA_AES_KEY_WRAP_PARAMS.
+type RSAAESParameters struct {
+	AESKeyBits uint64
+	OAEP       OAEPParameters
+}
+
+// RSAAES returns the parameter of m, whose byte strings are parts of m.Data;
+// CKR_MECHANISM_PARAM_INVALID when it is no CK_RSA_AES_KEY_WRAP_PARAMS.
+func (m *Mechanism) RSAAES() (RSAAESParameters, error) {
+	in := m.parameter(ShapeRSAAES, 5)
+	p := RSAAESParameters{
+		AESKeyBits: in.ulong(),
+		OAEP: OAEPParameters{
+			HashAlg:    MechanismType(in.ulong()),
+			MGF:        MGF(in.ulong()),
+			Source:     in.ulong(),
+			SourceData: in.bytes(),
+		},
+	}
+	if err := in.end(); err != nil {
+		return RSAAESParameters{}, err
+	}
+	return p, nil
+}
+
+// NewRSAAES makes a mechanism with parameter p, whose byte strings it copies.
+func NewRSAAES(t MechanismType, p RSAAESParameters) Mechanism {
+	out := newParameter(t, ShapeRSAAES, 5)
+	out.ulong(p.AESKeyBits)
+	out.ulong(uint64(p.OAEP.HashAlg))
+	out.ulong(uint64(p.OAEP.MGF))
+	out.ulong(p.OAEP.Source)
+	out.bytes(p.OAEP.SourceData)
+	return out.mechanism
+}
+
+// PRFDataParameters is a CK_PRF_DATA_PARAM.
+type PRFDataParameters struct {
+	Type  uint64
+	Value []byte
+}
+
+// KDFParameters is a CK_SP800_108_KDF_PARAMS.
+type KDFParameters struct {
+	PRF  MechanismType
+	Data []PRFDataParameters
+}
+
+// KDF returns the parameter of m, whose byte strings are parts of m.Data;
+// CKR_MECHANISM_PARAM_INVALID when it is no CK_SP800_108_KDF_PARAMS.
+func (m *Mechanism) KDF() (KDFParameters, error) {
+	in := m.parameterList(ShapeKDF, 1, 2)
+	p := KDFParameters{
+		PRF: MechanismType(in.ulong()),
+	}
+	for in.more() {
+		p.Data = append(p.Data, PRFDataParameters{
+			Type:  in.ulong(),
+			Value: in.bytes(),
+		})
+	}
+	if err := in.end(); err != nil {
+		return KDFParameters{}, err
+	}
+	return p, nil
+}
+
+// NewKDF makes a mechanism with parameter p, whose byte strings it copies.
+func NewKDF(t MechanismType, p KDFParameters) Mechanism {
+	out := newParameter(t, ShapeKDF, 1)
+	out.ulong(uint64(p.PRF))
+	for _, e := range p.Data {
+		out.ulong(e.Type)
+		out.bytes(e.Value)
+	}
 	return out.mechanism
 }

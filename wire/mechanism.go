@@ -16,6 +16,10 @@ type shapeInfo struct {
 	fields int
 	// lengths has bit i set when field i is the length of a byte string.
 	lengths uint32
+	// element is the number of fields of each element of the list that follows the
+	// fields, 0 where none does; elementLengths is as lengths, for one element.
+	element        int
+	elementLengths uint32
 }
 
 // mechanism takes a mechanism off the body. Where the shape is known, the fields
@@ -49,16 +53,30 @@ func fieldsFit(m *cryptoki.Mechanism) bool {
 		return true
 	}
 	info := &shapes[m.Shape]
-	if len(m.Fields) != info.fields {
+	if len(m.Fields) < info.fields {
 		return false
 	}
 	rest := uint64(len(m.Data))
-	for lengths := info.lengths; lengths != 0; lengths &= lengths - 1 {
-		length := m.Fields[bits.TrailingZeros32(lengths)]
-		if length > rest {
+	fields, list := m.Fields[:info.fields], m.Fields[info.fields:]
+	if !takeLengths(&rest, fields, info.lengths) {
+		return false
+	}
+	for ; len(list) > 0; list = list[info.element:] {
+		if info.element == 0 || len(list) < info.element || !takeLengths(&rest, list, info.elementLengths) {
 			return false
 		}
-		rest -= length
 	}
 	return rest == 0
+}
+
+// takeLengths takes the lengths among fields off rest; false when it is less.
+func takeLengths(rest *uint64, fields []uint64, lengths uint32) bool {
+	for ; lengths != 0; lengths &= lengths - 1 {
+		length := fields[bits.TrailingZeros32(lengths)]
+		if length > *rest {
+			return false
+		}
+		*rest -= length
+	}
+	return true
 }

@@ -156,8 +156,32 @@ func edges() map[string]cryptoki.Mechanism {
 		"gcm-before-240": gcm,
 		"eddsa": cryptoki.NewEdDSA(cryptoki.CKM_EDDSA,
 			cryptoki.EdDSAParameters{Prehash: true, Context: []byte("context")}),
-		"malformed-size":    {Type: cryptoki.CKM_SHA256_RSA_PKCS_PSS, Shape: cryptoki.ShapeMalformed},
-		"malformed-pointer": {Type: cryptoki.CKM_AES_CBC, Shape: cryptoki.ShapeMalformed},
-		"malformed-inside":  {Type: cryptoki.CKM_AES_GCM, Shape: cryptoki.ShapeMalformed},
+		"ctr": cryptoki.NewCTR(cryptoki.CKM_AES_CTR,
+			cryptoki.CTRParameters{CounterBits: 32, CounterBlock: [16]byte([]byte("0123456789abcdef"))}),
+		"ecdh1": cryptoki.NewECDH1(cryptoki.CKM_ECDH1_DERIVE, cryptoki.ECDH1Parameters{
+			KDF: cryptoki.CKD_SHA256_KDF, SharedData: []byte("shared"), PublicData: []byte("public key")}),
+		"hkdf": cryptoki.NewHKDF(cryptoki.CKM_HKDF_DERIVE, cryptoki.HKDFParameters{
+			Extract: true, Expand: true, HashAlg: cryptoki.CKM_SHA256, SaltType: cryptoki.CKF_HKDF_SALT_DATA,
+			Salt: []byte("salt"), SaltKey: 7, Info: []byte("info")}),
+		"rsa-aes": cryptoki.NewRSAAES(cryptoki.CKM_RSA_AES_KEY_WRAP, cryptoki.RSAAESParameters{
+			AESKeyBits: 256, OAEP: cryptoki.OAEPParameters{
+				HashAlg: cryptoki.CKM_SHA_1, MGF: cryptoki.CKG_MGF1_SHA1, Source: 1, SourceData: []byte("label")}}),
+		"kdf": cryptoki.NewKDF(cryptoki.CKM_SP800_108_COUNTER_KDF, cryptoki.KDFParameters{
+			PRF: cryptoki.CKM_SHA256_HMAC, Data: []cryptoki.PRFDataParameters{
+				{Type: cryptoki.CK_SP800_108_COUNTER, Value: []byte("0123456789abcdef")},
+				{Type: cryptoki.CK_SP800_108_BYTE_ARRAY, Value: []byte("label")},
+				{Type: cryptoki.CK_SP800_108_BYTE_ARRAY},
+			}}),
+		"kdf-empty":            cryptoki.NewKDF(cryptoki.CKM_SP800_108_COUNTER_KDF, cryptoki.KDFParameters{PRF: cryptoki.CKM_AES_CMAC}),
+		"malformed-array":      {Type: cryptoki.CKM_AES_CTR, Shape: cryptoki.ShapeMalformed},
+		"malformed-no-pointer": {Type: cryptoki.CKM_RSA_AES_KEY_WRAP, Shape: cryptoki.ShapeMalformed},
+		"malformed-pointed-to": {Type: cryptoki.CKM_RSA_AES_KEY_WRAP, Shape: cryptoki.ShapeMalformed},
+		"malformed-no-list":    {Type: cryptoki.CKM_SP800_108_COUNTER_KDF, Shape: cryptoki.ShapeMalformed},
+		"malformed-element":    {Type: cryptoki.CKM_SP800_108_COUNTER_KDF, Shape: cryptoki.ShapeMalformed},
+		"malformed-long-list":  {Type: cryptoki.CKM_SP800_108_COUNTER_KDF, Shape: cryptoki.ShapeMalformed},
+		"malformed-additional": {Type: cryptoki.CKM_SP800_108_COUNTER_KDF, Shape: cryptoki.ShapeMalformed},
+		"malformed-size":       {Type: cryptoki.CKM_SHA256_RSA_PKCS_PSS, Shape: cryptoki.ShapeMalformed},
+		"malformed-pointer":    {Type: cryptoki.CKM_AES_CBC, Shape: cryptoki.ShapeMalformed},
+		"malformed-inside":     {Type: cryptoki.CKM_AES_GCM, Shape: cryptoki.ShapeMalformed},
 	}
 }

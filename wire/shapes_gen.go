@@ -4,11 +4,16 @@ package wire
 
 // shapes is indexed by cryptoki.Shape.
 var shapes = [...]shapeInfo{
-	0: {name: "none", fields: 0, lengths: 0b0},
-	1: {name: "bytes", fields: 1, lengths: 0b1},
-	2: {name: "ulong", fields: 1, lengths: 0b0},
-	3: {name: "pss", fields: 3, lengths: 0b0},
-	4: {name: "oaep", fields: 4, lengths: 0b1000},
-	5: {name: "gcm", fields: 3, lengths: 0b11},
-	6: {name: "eddsa", fields: 2, lengths: 0b10},
+	0:  {name: "none", fields: 0, lengths: 0b0},
+	1:  {name: "bytes", fields: 1, lengths: 0b1},
+	2:  {name: "ulong", fields: 1, lengths: 0b0},
+	3:  {name: "pss", fields: 3, lengths: 0b0},
+	4:  {name: "oaep", fields: 4, lengths: 0b1000},
+	5:  {name: "gcm", fields: 3, lengths: 0b11},
+	6:  {name: "eddsa", fields: 2, lengths: 0b10},
+	7:  {name: "ctr", fields: 2, lengths: 0b10},
+	8:  {name: "ecdh1", fields: 3, lengths: 0b110},
+	9:  {name: "hkdf", fields: 7, lengths: 0b1010000},
+	10: {name: "rsa-aes", fields: 5, lengths: 0b10000},
+	11: {name: "kdf", fields: 1, lengths: 0b0, element: 2, elementLengths: 0b10},
 }

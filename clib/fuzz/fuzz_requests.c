@@ -85,10 +85,13 @@ static void structured(void *structure, size_t size) {
 
 static struct tl_mechanism mechanism(void) {
     // Types whose parameter has no pointer inside, so that any bytes may stand for it.
-    static const CK_MECHANISM_TYPE flat[] = {CKM_AES_CBC, CKM_SHA256_HMAC_GENERAL, CKM_RSA_PKCS_PSS, ~0UL};
+    static const CK_MECHANISM_TYPE flat[] = {CKM_AES_CBC, CKM_SHA256_HMAC_GENERAL, CKM_RSA_PKCS_PSS, CKM_AES_CTR, ~0UL};
     static CK_RSA_PKCS_OAEP_PARAMS oaep;
     static CK_GCM_PARAMS gcm;
     static CK_EDDSA_PARAMS eddsa;
+    static CK_RSA_AES_KEY_WRAP_PARAMS rsa_aes;
+    static CK_PRF_DATA_PARAM data[16];
+    static CK_SP800_108_KDF_PARAMS kdf;
     void *value;
     uint8_t choice = tl_get_u8(&input);
     switch (choice) {
@@ -113,8 +116,26 @@ static struct tl_mechanism mechanism(void) {
         eddsa.pContextData = value;
         structured(&eddsa, sizeof eddsa);
         break;
+    case 3:
+        native.mechanism = CKM_RSA_AES_KEY_WRAP;
+        oaep.ulSourceDataLen = pointer(&value);
+        oaep.pSourceData = value;
+        rsa_aes.pOAEPParams = tl_get_u8(&input) == 0 ? NULL : &oaep;
+        structured(&rsa_aes, sizeof rsa_aes);
+        break;
+    case 4:
+        native.mechanism = CKM_SP800_108_COUNTER_KDF;
+        kdf.ulNumberOfDataParams = tl_get_u8(&input);
+        kdf.pDataParams = tl_get_u8(&input) == 0 ? NULL : data;
+        kdf.ulAdditionalDerivedKeys = tl_get_u8(&input) == 0;
+        for (size_t i = 0; i < sizeof data / sizeof data[0]; i++) {
+            data[i].type = tl_get_u8(&input);
+            data[i].ulValueLen = pointer(&data[i].pValue);
+        }
+        structured(&kdf, sizeof kdf);
+        break;
     default:
-        native.mechanism = flat[choice % 4];
+        native.mechanism = flat[choice % (sizeof flat / sizeof flat[0])];
         native.ulParameterLen = pointer(&native.pParameter);
         break;
     }

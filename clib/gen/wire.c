@@ -2,6 +2,7 @@
 
 #include "wire.h"
 
+#include <stddef.h>
 #include <string.h>
 
 void tl_put_hello(struct tl_buffer *b, const struct tl_hello_request *m) {
@@ -591,7 +592,6 @@ struct tl_gcm_params_before_2_40 {
 };
 
 static void read_ulong(struct tl_parameter *p, const void *data, CK_ULONG length) {
-    p->shape = 2;
     if (length == sizeof(CK_ULONG)) {
         CK_ULONG s;
         memcpy(&s, data, sizeof s);
@@ -602,7 +602,6 @@ static void read_ulong(struct tl_parameter *p, const void *data, CK_ULONG length
 }
 
 static void read_pss(struct tl_parameter *p, const void *data, CK_ULONG length) {
-    p->shape = 3;
     if (length == sizeof(CK_RSA_PKCS_PSS_PARAMS)) {
         CK_RSA_PKCS_PSS_PARAMS s;
         memcpy(&s, data, sizeof s);
@@ -615,7 +614,6 @@ static void read_pss(struct tl_parameter *p, const void *data, CK_ULONG length) 
 }
 
 static void read_oaep(struct tl_parameter *p, const void *data, CK_ULONG length) {
-    p->shape = 4;
     if (length == sizeof(CK_RSA_PKCS_OAEP_PARAMS)) {
         CK_RSA_PKCS_OAEP_PARAMS s;
         memcpy(&s, data, sizeof s);
@@ -629,7 +627,6 @@ static void read_oaep(struct tl_parameter *p, const void *data, CK_ULONG length)
 }
 
 static void read_gcm(struct tl_parameter *p, const void *data, CK_ULONG length) {
-    p->shape = 5;
     if (length == sizeof(CK_GCM_PARAMS)) {
         CK_GCM_PARAMS s;
         memcpy(&s, data, sizeof s);
@@ -650,12 +647,91 @@ static void read_gcm(struct tl_parameter *p, const void *data, CK_ULONG length) 
 }
 
 static void read_eddsa(struct tl_parameter *p, const void *data, CK_ULONG length) {
-    p->shape = 6;
     if (length == sizeof(CK_EDDSA_PARAMS)) {
         CK_EDDSA_PARAMS s;
         memcpy(&s, data, sizeof s);
         tl_parameter_number(p, s.phFlag);
         tl_parameter_bytes(p, s.pContextData, s.ulContextDataLen);
+        return;
+    }
+    p->shape = TL_SHAPE_MALFORMED;
+}
+
+static void read_ctr(struct tl_parameter *p, const void *data, CK_ULONG length) {
+    if (length == sizeof(CK_AES_CTR_PARAMS)) {
+        CK_AES_CTR_PARAMS s;
+        memcpy(&s, data, sizeof s);
+        tl_parameter_number(p, s.ulCounterBits);
+        tl_parameter_bytes(p, (const CK_BYTE *)data + offsetof(CK_AES_CTR_PARAMS, cb), 16);
+        return;
+    }
+    p->shape = TL_SHAPE_MALFORMED;
+}
+
+static void read_ecdh1(struct tl_parameter *p, const void *data, CK_ULONG length) {
+    if (length == sizeof(CK_ECDH1_DERIVE_PARAMS)) {
+        CK_ECDH1_DERIVE_PARAMS s;
+        memcpy(&s, data, sizeof s);
+        tl_parameter_number(p, s.kdf);
+        tl_parameter_bytes(p, s.pSharedData, s.ulSharedDataLen);
+        tl_parameter_bytes(p, s.pPublicData, s.ulPublicDataLen);
+        return;
+    }
+    p->shape = TL_SHAPE_MALFORMED;
+}
+
+static void read_hkdf(struct tl_parameter *p, const void *data, CK_ULONG length) {
+    if (length == sizeof(CK_HKDF_PARAMS)) {
+        CK_HKDF_PARAMS s;
+        memcpy(&s, data, sizeof s);
+        tl_parameter_number(p, s.bExtract);
+        tl_parameter_number(p, s.bExpand);
+        tl_parameter_number(p, s.prfHashMechanism);
+        tl_parameter_number(p, s.ulSaltType);
+        tl_parameter_bytes(p, s.pSalt, s.ulSaltLen);
+        tl_parameter_number(p, s.hSaltKey);
+        tl_parameter_bytes(p, s.pInfo, s.ulInfoLen);
+        return;
+    }
+    p->shape = TL_SHAPE_MALFORMED;
+}
+
+static void read_rsa_aes(struct tl_parameter *p, const void *data, CK_ULONG length) {
+    if (length == sizeof(CK_RSA_AES_KEY_WRAP_PARAMS)) {
+        CK_RSA_AES_KEY_WRAP_PARAMS s;
+        memcpy(&s, data, sizeof s);
+        tl_parameter_number(p, s.ulAESKeyBits);
+        if (s.pOAEPParams == NULL)
+            p->shape = TL_SHAPE_MALFORMED;
+        else
+            read_oaep(p, s.pOAEPParams, sizeof *s.pOAEPParams);
+        return;
+    }
+    p->shape = TL_SHAPE_MALFORMED;
+}
+
+static void read_prf_data(struct tl_parameter *p, const void *data, CK_ULONG length) {
+    if (length == sizeof(CK_PRF_DATA_PARAM)) {
+        CK_PRF_DATA_PARAM s;
+        memcpy(&s, data, sizeof s);
+        tl_parameter_number(p, s.type);
+        tl_parameter_bytes(p, s.pValue, s.ulValueLen);
+        return;
+    }
+    p->shape = TL_SHAPE_MALFORMED;
+}
+
+static void read_kdf(struct tl_parameter *p, const void *data, CK_ULONG length) {
+    if (length == sizeof(CK_SP800_108_KDF_PARAMS)) {
+        CK_SP800_108_KDF_PARAMS s;
+        memcpy(&s, data, sizeof s);
+        tl_parameter_number(p, s.prfType);
+        if (s.ulAdditionalDerivedKeys != 0)
+            p->shape = TL_SHAPE_MALFORMED;
+        if (s.pDataParams == NULL && s.ulNumberOfDataParams > 0)
+            p->shape = TL_SHAPE_MALFORMED;
+        for (CK_ULONG i = 0; i < s.ulNumberOfDataParams && p->shape != TL_SHAPE_MALFORMED; i++)
+            read_prf_data(p, &s.pDataParams[i], sizeof s.pDataParams[i]);
         return;
     }
     p->shape = TL_SHAPE_MALFORMED;
@@ -712,6 +788,7 @@ void tl_read_parameter(struct tl_parameter *p, CK_MECHANISM_TYPE type, const voi
     case 0x8000012DUL: // CKM_SEED_CMAC_GENERAL
     case 0x80000134UL: // CKM_ARIA_L_MAC_GENERAL
     case 0x80000B03UL: // CKM_SM3_HMAC_GENERAL
+        p->shape = 2;
         read_ulong(p, data, length);
         return;
     case 0x0000000DUL: // CKM_RSA_PKCS_PSS
@@ -725,14 +802,17 @@ void tl_read_parameter(struct tl_parameter *p, CK_MECHANISM_TYPE type, const voi
     case 0x00000065UL: // CKM_SHA3_512_RSA_PKCS_PSS
     case 0x00000067UL: // CKM_SHA3_224_RSA_PKCS_PSS
     case 0x80000111UL: // CKM_SHA224_RSA_PKCS_PSS_OLD
+        p->shape = 3;
         read_pss(p, data, length);
         return;
     case 0x00000009UL: // CKM_RSA_PKCS_OAEP
+        p->shape = 4;
         read_oaep(p, data, length);
         return;
     case 0x00001087UL: // CKM_AES_GCM
     case 0x8000011CUL: // CKM_AES_GCM_VENDOR
     case 0x80000121UL: // CKM_ARIA_GCM
+        p->shape = 5;
         read_gcm(p, data, length);
         return;
     case 0x00001057UL: // CKM_EDDSA
@@ -746,7 +826,30 @@ void tl_read_parameter(struct tl_parameter *p, CK_MECHANISM_TYPE type, const voi
     case 0x80000F21UL: // CKM_SHA3_256_EDDSA
     case 0x80000F22UL: // CKM_SHA3_384_EDDSA
     case 0x80000F23UL: // CKM_SHA3_512_EDDSA
+        p->shape = 6;
         read_eddsa(p, data, length);
+        return;
+    case 0x00001086UL: // CKM_AES_CTR
+        p->shape = 7;
+        read_ctr(p, data, length);
+        return;
+    case 0x00001050UL: // CKM_ECDH1_DERIVE
+    case 0x00001051UL: // CKM_ECDH1_COFACTOR_DERIVE
+        p->shape = 8;
+        read_ecdh1(p, data, length);
+        return;
+    case 0x0000402AUL: // CKM_HKDF_DERIVE
+    case 0x0000402BUL: // CKM_HKDF_DATA
+        p->shape = 9;
+        read_hkdf(p, data, length);
+        return;
+    case 0x00001054UL: // CKM_RSA_AES_KEY_WRAP
+        p->shape = 10;
+        read_rsa_aes(p, data, length);
+        return;
+    case 0x000003ACUL: // CKM_SP800_108_COUNTER_KDF
+        p->shape = 11;
+        read_kdf(p, data, length);
         return;
     default:
         p->shape = TL_SHAPE_BYTES;

@@ -224,6 +224,21 @@ static void put_edge(struct tl_buffer *b, const char *name) {
     CK_GCM_PARAMS gcm_null = {(CK_BYTE_PTR)iv, 12, 96, NULL, 6, 128};
     struct before_2_40 gcm_before = {iv, 12, aad, 6, 128};
     CK_EDDSA_PARAMS eddsa = {.phFlag = 1, .ulContextDataLen = 7, .pContextData = (CK_BYTE_PTR)context};
+    char shared[] = "shared", public_key[] = "public key", salt[] = "salt", info[] = "info";
+    CK_AES_CTR_PARAMS ctr = {.ulCounterBits = 32};
+    memcpy(ctr.cb, block, sizeof ctr.cb);
+    CK_ECDH1_DERIVE_PARAMS ecdh1 = {CKD_SHA256_KDF, 6, (CK_BYTE_PTR)shared, 10, (CK_BYTE_PTR)public_key};
+    CK_HKDF_PARAMS hkdf = {1, 1, CKM_SHA256, CKF_HKDF_SALT_DATA, (CK_BYTE_PTR)salt, 4, 7, (CK_BYTE_PTR)info, 4};
+    CK_RSA_PKCS_OAEP_PARAMS oaep_null = {CKM_SHA_1, CKG_MGF1_SHA1, 1, NULL, 5};
+    CK_RSA_AES_KEY_WRAP_PARAMS rsa_aes = {256, &oaep}, rsa_aes_none = {256, NULL}, rsa_aes_null = {256, &oaep_null};
+    CK_PRF_DATA_PARAM data[16] = {
+        {CK_SP800_108_COUNTER, block, 16}, {CK_SP800_108_BYTE_ARRAY, label, 5}, {CK_SP800_108_BYTE_ARRAY, NULL, 0}};
+    CK_PRF_DATA_PARAM data_null[] = {{CK_SP800_108_BYTE_ARRAY, NULL, 1}};
+    CK_SP800_108_KDF_PARAMS kdf = {CKM_SHA256_HMAC, 3, data, 0, NULL}, kdf_empty = {CKM_AES_CMAC, 0, NULL, 0, NULL};
+    CK_SP800_108_KDF_PARAMS kdf_null = {CKM_SHA256_HMAC, ~0UL, NULL, 0, NULL};
+    CK_SP800_108_KDF_PARAMS kdf_element = {CKM_SHA256_HMAC, 1, data_null, 0, NULL};
+    CK_SP800_108_KDF_PARAMS kdf_long = {CKM_SHA256_HMAC, ~0UL, data, 0, NULL};
+    CK_SP800_108_KDF_PARAMS kdf_additional = {CKM_SHA256_HMAC, 3, data, 1, NULL};
     const struct {
         const char *name;
         CK_MECHANISM mechanism;
@@ -237,9 +252,22 @@ static void put_edge(struct tl_buffer *b, const char *name) {
         {"gcm", {CKM_AES_GCM, VALUE(gcm)}},
         {"gcm-before-240", {CKM_AES_GCM, VALUE(gcm_before)}},
         {"eddsa", {CKM_EDDSA, VALUE(eddsa)}},
+        {"ctr", {CKM_AES_CTR, VALUE(ctr)}},
+        {"ecdh1", {CKM_ECDH1_DERIVE, VALUE(ecdh1)}},
+        {"hkdf", {CKM_HKDF_DERIVE, VALUE(hkdf)}},
+        {"rsa-aes", {CKM_RSA_AES_KEY_WRAP, VALUE(rsa_aes)}},
+        {"kdf", {CKM_SP800_108_COUNTER_KDF, VALUE(kdf)}},
+        {"kdf-empty", {CKM_SP800_108_COUNTER_KDF, VALUE(kdf_empty)}},
         {"malformed-size", {CKM_SHA256_RSA_PKCS_PSS, &pss, sizeof pss - 1}},
         {"malformed-pointer", {CKM_AES_CBC, NULL, 16}},
         {"malformed-inside", {CKM_AES_GCM, VALUE(gcm_null)}},
+        {"malformed-array", {CKM_AES_CTR, block, 16}},
+        {"malformed-no-pointer", {CKM_RSA_AES_KEY_WRAP, VALUE(rsa_aes_none)}},
+        {"malformed-pointed-to", {CKM_RSA_AES_KEY_WRAP, VALUE(rsa_aes_null)}},
+        {"malformed-no-list", {CKM_SP800_108_COUNTER_KDF, VALUE(kdf_null)}},
+        {"malformed-element", {CKM_SP800_108_COUNTER_KDF, VALUE(kdf_element)}},
+        {"malformed-long-list", {CKM_SP800_108_COUNTER_KDF, VALUE(kdf_long)}},
+        {"malformed-additional", {CKM_SP800_108_COUNTER_KDF, VALUE(kdf_additional)}},
     };
     for (size_t i = 0; i < COUNT(edges); i++)
         if (strcmp(edges[i].name, name) == 0) {

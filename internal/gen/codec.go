@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -47,10 +48,13 @@ var fieldTypes = map[string]bool{
 // shape is the form of a mechanism parameter. All its structures put the same
 // fields on the wire.
 type shape struct {
-	number  uint16
+	number  int // or partOnly
 	name    string
 	layouts []layout
 }
+
+// partOnly is in the place of the number of a shape that is only part of others.
+const partOnly = -1
 
 // layout is one C structure that a shape is read from.
 type layout struct {
@@ -64,17 +68,47 @@ type member struct {
 	member string
 	length string
 	kind   string
+	of     *shape // what a pointer or a list is of
 }
 
-// wireFields are the members that travel.
+// travelling are the members that have fields on the wire.
+func (l layout) travelling() []member {
+	var members []member
+	for _, m := range l.members {
+		if m.kind != "skip" && m.kind != "zero" {
+			members = append(members, m)
+		}
+	}
+	return members
+}
+
+// wireFields are the fields on the wire before the list, if there is one.
 func (l layout) wireFields() []member {
 	var fields []member
-	for _, m := range l.members {
-		if m.kind != "skip" {
+	for _, m := range l.travelling() {
+		switch m.kind {
+		case "pointer":
+			fields = append(fields, m.of.layouts[0].wireFields()...)
+		case "list":
+		default:
 			fields = append(fields, m)
 		}
 	}
 	return fields
+}
+
+// list is the member that is a list.
+func (l layout) list() (member, bool) {
+	last := l.members[len(l.members)-1]
+	return last, last.kind == "list"
+}
+
+// elementFields are the fields on the wire of one element of the list, if there is one.
+func (l layout) elementFields() []member {
+	if list, ok := l.list(); ok {
+		return list.of.layouts[0].wireFields()
+	}
+	return nil
 }
 
 // codecOutputs makes the files of both codecs from the tables under root.
@@ -202,6 +236,7 @@ func parseShapes(text []byte) ([]shape, error) {
 		return nil, fmt.Errorf("unexpected columns %s", got)
 	}
 	var shapes []shape
+	next := 0
 	for {
 		row, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -211,21 +246,28 @@ func parseShapes(text []byte) ([]shape, error) {
 			return nil, err
 		}
 		line, _ := r.FieldPos(0)
-		number, err := strconv.ParseUint(row[0], 10, 16)
+		number, err := parseShapeNumber(row[0])
 		if err != nil {
 			return nil, fmt.Errorf("line %d: shape: %w", line, err)
 		}
-		if int(number) == len(shapes) {
-			shapes = append(shapes, shape{number: uint16(number), name: row[1]})
+		if last := len(shapes) - 1; last < 0 || shapes[last].number != number || shapes[last].name != row[1] {
+			if number != partOnly && number != next {
+				return nil, fmt.Errorf("line %d: shape %d %s is out of sequence", line, number, row[1])
+			}
+			next = max(next, number+1)
+			shapes = append(shapes, shape{number: number, name: row[1]})
 		}
-		if int(number) != len(shapes)-1 || shapes[number].name != row[1] {
-			return nil, fmt.Errorf("line %d: shape %d %s is out of sequence", line, number, row[1])
-		}
+		s := &shapes[len(shapes)-1]
 		if row[6] == "" {
 			continue
 		}
-		m := member{field: row[3], member: row[4], length: row[5], kind: row[6]}
-		if err := shapes[number].add(row[2], m); err != nil {
+		m := member{field: row[3], member: row[4], length: row[5]}
+		var of string
+		m.kind, of, _ = strings.Cut(row[6], " ")
+		if m.of, err = partNamed(of, shapes); err != nil {
+			return nil, fmt.Errorf("line %d: %w", line, err)
+		}
+		if err := s.add(row[2], m); err != nil {
 			return nil, fmt.Errorf("line %d: %w", line, err)
 		}
 	}
@@ -237,16 +279,56 @@ func parseShapes(text []byte) ([]shape, error) {
 	return shapes, nil
 }
 
+func parseShapeNumber(text string) (int, error) {
+	if text == "-" {
+		return partOnly, nil
+	}
+	number, err := strconv.ParseUint(text, 10, 16)
+	return int(number), err
+}
+
+// partNamed returns the shape that a pointer or a list is of, nil without a name. It has no pointer and no
+// list itself, so that the elements of a list all have as many fields.
+func partNamed(name string, before []shape) (*shape, error) {
+	if name == "" {
+		return nil, nil
+	}
+	i := slices.IndexFunc(before, func(s shape) bool { return s.name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("shape %q does not come before this one", name)
+	}
+	part := before[i]
+	if len(part.layouts) != 1 || slices.ContainsFunc(part.layouts[0].members, func(m member) bool { return m.of != nil }) {
+		return nil, fmt.Errorf("shape %s cannot be part of another", name)
+	}
+	return &part, nil
+}
+
 func (s *shape) add(structure string, m member) error {
 	switch m.kind {
-	case "ulong", "bool", "bytes", "skip":
+	case "ulong", "bool", "bytes", "array", "zero", "skip":
+		if m.of != nil {
+			return fmt.Errorf("a member of kind %s is of no shape", m.kind)
+		}
+	case "pointer", "list":
+		if m.of == nil {
+			return fmt.Errorf("a %s without a shape", m.kind)
+		}
 	default:
 		return fmt.Errorf("unknown kind %q", m.kind)
+	}
+	if _, err := strconv.ParseUint(m.length, 10, 8); m.kind == "array" && err != nil {
+		return fmt.Errorf("an array's length is %q", m.length)
 	}
 	if n := len(s.layouts); n == 0 || s.layouts[n-1].structure != structure {
 		s.layouts = append(s.layouts, layout{structure: structure})
 	}
 	last := &s.layouts[len(s.layouts)-1]
+	if len(last.members) > 0 {
+		if _, ok := last.list(); ok {
+			return errors.New("a member after a list")
+		}
+	}
 	last.members = append(last.members, m)
 	return nil
 }
@@ -254,15 +336,25 @@ func (s *shape) add(structure string, m member) error {
 // check compares the layouts of a shape: what they put on the wire must be the same.
 func (s *shape) check() error {
 	for _, l := range s.layouts {
-		first, fields := s.layouts[0].wireFields(), l.wireFields()
-		if len(fields) != len(first) {
-			return fmt.Errorf("shape %s: %s has other fields than %s", s.name, l.structure, s.layouts[0].structure)
+		if err := s.compare(l, layout.wireFields); err != nil {
+			return err
 		}
-		for i := range fields {
-			if fields[i].field != first[i].field || fields[i].kind != first[i].kind {
-				return fmt.Errorf("shape %s: field %s of %s differs from that of %s",
-					s.name, fields[i].field, l.structure, s.layouts[0].structure)
-			}
+		if err := s.compare(l, layout.elementFields); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *shape) compare(l layout, fieldsOf func(layout) []member) error {
+	first, fields := fieldsOf(s.layouts[0]), fieldsOf(l)
+	if len(fields) != len(first) {
+		return fmt.Errorf("shape %s: %s has other fields than %s", s.name, l.structure, s.layouts[0].structure)
+	}
+	for i := range fields {
+		if fields[i].field != first[i].field || fields[i].kind != first[i].kind {
+			return fmt.Errorf("shape %s: field %s of %s differs from that of %s",
+				s.name, fields[i].field, l.structure, s.layouts[0].structure)
 		}
 	}
 	return nil

@@ -95,7 +95,7 @@ func cStruct(b *bytes.Buffer, c call, suffix string, fields []field, types map[s
 
 func cSource(p *protocol) ([]byte, error) {
 	var b bytes.Buffer
-	b.WriteString(cHead + "#include \"wire.h\"\n\n#include <string.h>\n")
+	b.WriteString(cHead + "#include \"wire.h\"\n\n#include <stddef.h>\n#include <string.h>\n")
 	for _, c := range p.calls {
 		cPut(&b, c)
 		cGet(&b, c)
@@ -189,7 +189,7 @@ func cParameters(b *bytes.Buffer, p *protocol) error {
 			}
 		}
 		if used {
-			fmt.Fprintf(b, "        read_%s(p, data, length);\n        return;\n", s.name)
+			fmt.Fprintf(b, "        p->shape = %d;\n        read_%s(p, data, length);\n        return;\n", s.number, cShapeName(s))
 		}
 	}
 	b.WriteString("    default:\n        p->shape = TL_SHAPE_BYTES;\n        tl_parameter_bytes(p, data, length);\n    }\n}\n")
@@ -223,7 +223,7 @@ func declareOwnStructures(b *bytes.Buffer, shapes []shape) {
 }
 
 func cParameter(b *bytes.Buffer, s shape) {
-	fmt.Fprintf(b, "\nstatic void read_%s(struct tl_parameter *p, const void *data, CK_ULONG length) {\n    p->shape = %d;\n", s.name, s.number)
+	fmt.Fprintf(b, "\nstatic void read_%s(struct tl_parameter *p, const void *data, CK_ULONG length) {\n", cShapeName(s))
 	for _, l := range s.layouts {
 		typ := l.structure
 		if strings.HasPrefix(typ, "tl_") {
@@ -231,19 +231,45 @@ func cParameter(b *bytes.Buffer, s shape) {
 		}
 		fmt.Fprintf(b, "    if (length == sizeof(%[1]s)) {\n        %[1]s s;\n        memcpy(&s, data, sizeof s);\n", typ)
 		for _, m := range l.members {
-			switch {
-			case m.kind == "bytes":
-				fmt.Fprintf(b, "        tl_parameter_bytes(p, s.%s, s.%s);\n", m.member, m.length)
-			case m.kind != "skip" && m.member == "":
-				b.WriteString("        tl_parameter_number(p, s);\n")
-			case m.kind != "skip":
-				fmt.Fprintf(b, "        tl_parameter_number(p, s.%s);\n", m.member)
-			}
+			cReadMember(b, typ, m)
 		}
 		b.WriteString("        return;\n    }\n")
 	}
 	b.WriteString("    p->shape = TL_SHAPE_MALFORMED;\n}\n")
 }
+
+// cReadMember emits the reading of a member of s, which is a copy of the structure at data.
+func cReadMember(b *bytes.Buffer, typ string, m member) {
+	switch m.kind {
+	case "skip":
+	case "bytes":
+		fmt.Fprintf(b, "        tl_parameter_bytes(p, s.%s, s.%s);\n", m.member, m.length)
+	case "array":
+		fmt.Fprintf(b, "        tl_parameter_bytes(p, (const CK_BYTE *)data + offsetof(%s, %s), %s);\n", typ, m.member, m.length)
+	case "zero":
+		fmt.Fprintf(b, "        if (s.%s != 0)\n            p->shape = TL_SHAPE_MALFORMED;\n", m.member)
+	case "pointer":
+		fmt.Fprintf(b, `        if (s.%[1]s == NULL)
+            p->shape = TL_SHAPE_MALFORMED;
+        else
+            read_%[2]s(p, s.%[1]s, sizeof *s.%[1]s);
+`, m.member, cShapeName(*m.of))
+	case "list":
+		fmt.Fprintf(b, `        if (s.%[1]s == NULL && s.%[3]s > 0)
+            p->shape = TL_SHAPE_MALFORMED;
+        for (CK_ULONG i = 0; i < s.%[3]s && p->shape != TL_SHAPE_MALFORMED; i++)
+            read_%[2]s(p, &s.%[1]s[i], sizeof s.%[1]s[i]);
+`, m.member, cShapeName(*m.of), m.length)
+	default:
+		value := "s"
+		if m.member != "" {
+			value += "." + m.member
+		}
+		fmt.Fprintf(b, "        tl_parameter_number(p, %s);\n", value)
+	}
+}
+
+func cShapeName(s shape) string { return strings.ReplaceAll(s.name, "-", "_") }
 
 // cName turns a name of the table into one of C: words in lower case with
 // underscores; a run of capitals is one word.

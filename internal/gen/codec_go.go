@@ -137,22 +137,34 @@ func goName(name string) string {
 
 func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
+// lengths has a bit set for each field that is the length of a byte string.
+func lengths(fields []member) uint32 {
+	var bits uint32
+	for i, f := range fields {
+		if f.kind == "bytes" || f.kind == "array" {
+			bits |= 1 << i
+		}
+	}
+	return bits
+}
+
 // goShapes emits, per shape, how many fields it has and which are lengths.
 func goShapes(shapes []shape) string {
 	var b bytes.Buffer
 	b.WriteString("// shapes is indexed by cryptoki.Shape.\nvar shapes = [...]shapeInfo{\n")
 	for _, s := range shapes {
-		var fields []member
+		if s.number == partOnly {
+			continue
+		}
+		var fields, element []member
 		if len(s.layouts) > 0 {
-			fields = s.layouts[0].wireFields()
+			fields, element = s.layouts[0].wireFields(), s.layouts[0].elementFields()
 		}
-		lengths := 0
-		for i, f := range fields {
-			if f.kind == "bytes" {
-				lengths |= 1 << i
-			}
+		fmt.Fprintf(&b, "%d: {name: %q, fields: %d, lengths: %#b", s.number, s.name, len(fields), lengths(fields))
+		if len(element) > 0 {
+			fmt.Fprintf(&b, ", element: %d, elementLengths: %#b", len(element), lengths(element))
 		}
-		fmt.Fprintf(&b, "%d: {name: %q, fields: %d, lengths: %#b},\n", s.number, s.name, len(fields), lengths)
+		b.WriteString("},\n")
 	}
 	b.WriteString("}\n")
 	return b.String()

@@ -30,13 +30,21 @@ func TestParseCallsRefuses(t *testing.T) {
 func TestParseShapesRefuses(t *testing.T) {
 	const head = "shape,name,struct,field,member,length,kind\n"
 	for rows, want := range map[string]string{
-		"0,none,,,,,\n2,ulong,CK_ULONG,v,,,ulong":              "line 3: shape 2 ulong is out of sequence",
-		"0,none,,,,,\n0,other,,,,,":                            "out of sequence",
-		"x,none,,,,,":                                          "line 2: shape",
-		"0,s,S,f,m,,number":                                    `unknown kind "number"`,
-		"0,s,S,f,m,,ulong\n0,s,T,g,m,,ulong":                   "differs from that of S",
-		"0,s,S,f,m,,ulong\n0,s,T,f,m,,bool":                    "differs from that of S",
-		"0,s,S,f,m,,ulong\n0,s,T,f,m,,ulong\n0,s,T,g,m,,ulong": "T has other fields than S",
+		"0,none,,,,,\n2,ulong,CK_ULONG,v,,,ulong":                                  "line 3: shape 2 ulong is out of sequence",
+		"0,none,,,,,\n0,other,,,,,":                                                "out of sequence",
+		"x,none,,,,,":                                                              "line 2: shape",
+		"0,s,S,f,m,,number":                                                        `unknown kind "number"`,
+		"0,s,S,f,m,,ulong\n0,s,T,g,m,,ulong":                                       "differs from that of S",
+		"0,s,S,f,m,,ulong\n0,s,T,f,m,,bool":                                        "differs from that of S",
+		"0,s,S,f,m,,ulong\n0,s,T,f,m,,ulong\n0,s,T,g,m,,ulong":                     "T has other fields than S",
+		"0,s,S,f,m,,pointer":                                                       "a pointer without a shape",
+		"0,s,S,f,m,n,list t":                                                       `shape "t" does not come before this one`,
+		"0,s,S,f,m,,ulong\n1,t,T,f,m,,ulong s":                                     "kind ulong is of no shape",
+		"0,s,S,f,m,n,array":                                                        `an array's length is "n"`,
+		"-,s,S,f,m,,ulong\n-,t,T,f,m,,pointer s\n0,u,U,f,m,,pointer t":             "shape t cannot be part",
+		"-,s,S,f,m,,ulong\n0,t,T,f,m,n,list s\n0,t,T,g,o,,ulong":                   "a member after a list",
+		"-,s,S,f,m,,ulong\n0,t,T,f,m,n,list s\n0,t,U,f,m,,ulong\n":                 "U has other fields than T",
+		"-,s,S,f,m,,ulong\n0,t,T,g,m,,ulong\n0,t,T,f,m,n,list s\n0,t,U,g,m,,ulong": "U has other fields than T",
 	} {
 		if _, err := parseShapes([]byte(head + rows)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", rows, err, want)

@@ -38,7 +38,9 @@ func readMechanisms(root string) ([]constant, error) {
 	}
 	var names []string
 	for _, s := range shapes {
-		names = append(names, s.name)
+		if s.number != partOnly {
+			names = append(names, s.name)
+		}
 	}
 	return readConstants(root, "mechanisms.csv", []string{"name", "value", "shape", "origin"}, "shape", names)
 }
@@ -188,7 +190,7 @@ func mechanismsGo(root string) ([]byte, error) {
 	s.names("mechanismNames", "MechanismType", constants)
 	var classes [][2]string
 	for _, shape := range shapes {
-		if shape.name != "bytes" {
+		if shape.name != "bytes" && shape.number != partOnly {
 			classes = append(classes, [2]string{shape.name, shape.constant()})
 		}
 	}

@@ -32,7 +32,8 @@ func (s shape) structured() bool {
 // parameterNames are the words of parameters.csv whose Go spelling is more than a
 // capital.
 var parameterNames = map[string]string{
-	"aad": "AAD", "eddsa": "EdDSA", "gcm": "GCM", "iv": "IV", "mgf": "MGF", "oaep": "OAEP", "pss": "PSS", "ulong": "ULong",
+	"aad": "AAD", "aesKeyBits": "AESKeyBits", "ctr": "CTR", "ecdh1": "ECDH1", "eddsa": "EdDSA", "gcm": "GCM", "hkdf": "HKDF", "iv": "IV",
+	"kdf": "KDF", "mgf": "MGF", "oaep": "OAEP", "prf": "PRF", "prf-data": "PRFData", "pss": "PSS", "rsa-aes": "RSAAES", "ulong": "ULong",
 }
 
 func parameterName(word string) string {
@@ -41,6 +42,9 @@ func parameterName(word string) string {
 	}
 	return upperFirst(word)
 }
+
+// structure is the name of the shape's Go structure.
+func (s shape) structure() string { return parameterName(s.name) + "Parameters" }
 
 func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
 
@@ -51,7 +55,13 @@ func parameterType(m member) string {
 		return "[]byte"
 	case m.kind == "bool":
 		return "bool"
-	case m.field == "hashAlg":
+	case m.kind == "array":
+		return "[" + m.length + "]byte"
+	case m.kind == "pointer":
+		return m.of.structure()
+	case m.kind == "list":
+		return "[]" + m.of.structure()
+	case m.field == "hashAlg", m.field == "prf":
 		return "MechanismType"
 	case m.field == "mgf":
 		return "MGF"
@@ -69,55 +79,114 @@ func parametersGo(root string) ([]byte, error) {
 	s := newGoSource("parameters.csv")
 	s.printf("// The shapes of mechanism parameters.\nconst (\n")
 	for _, shape := range shapes {
-		s.printf("%s Shape = %d\n", shape.constant(), shape.number)
+		if shape.number != partOnly {
+			s.printf("%s Shape = %d\n", shape.constant(), shape.number)
+		}
 	}
 	s.printf(")\n\n")
 	for _, shape := range shapes {
 		if shape.structured() {
-			s.parameter(shape)
+			s.structure(shape)
+		}
+		if shape.structured() && shape.number != partOnly {
+			s.reader(shape)
+			s.constructor(shape)
 		}
 	}
 	return s.source()
 }
 
-func (s *goSource) parameter(shape shape) {
-	name := parameterName(shape.name)
-	structure := name + "Parameters"
-	cStructure := shape.layouts[0].structure
-	fields := shape.layouts[0].wireFields()
-
-	s.printf("// %s is a %s.\ntype %s struct {\n", structure, cStructure, structure)
-	for _, f := range fields {
-		s.printf("%s %s\n", parameterName(f.field), parameterType(f))
+func (s *goSource) structure(shape shape) {
+	l := shape.layouts[0]
+	s.printf("// %s is a %s.\ntype %s struct {\n", shape.structure(), l.structure, shape.structure())
+	for _, m := range l.travelling() {
+		s.printf("%s %s\n", parameterName(m.field), parameterType(m))
 	}
 	s.printf("}\n\n")
+}
 
-	parts, copies := "", ""
-	if slices.ContainsFunc(fields, func(f member) bool { return f.kind == "bytes" }) {
-		parts, copies = ", whose byte strings are parts of m.Data", ", whose byte strings it copies"
+func (s *goSource) reader(shape shape) {
+	name, l := parameterName(shape.name), shape.layouts[0]
+	parts := ""
+	if l.hasBytes() {
+		parts = ", whose byte strings are parts of m.Data"
 	}
 	s.printf("// %s returns the parameter of m%s;\n", name, parts)
-	s.printf("// CKR_MECHANISM_PARAM_INVALID when it is no %s.\n", cStructure)
-	s.printf("func (m *Mechanism) %s() (%s, error) {\n", name, structure)
-	s.printf("in := m.parameter(%s, %d)\np := %s{\n", shape.constant(), len(fields), structure)
-	for _, f := range fields {
-		read := fmt.Sprintf("in.%s()", f.kind)
-		if t := parameterType(f); f.kind == "ulong" && t != "uint64" {
-			read = t + "(" + read + ")"
-		}
-		s.printf("%s: %s,\n", parameterName(f.field), read)
+	s.printf("// CKR_MECHANISM_PARAM_INVALID when it is no %s.\n", l.structure)
+	s.printf("func (m *Mechanism) %s() (%s, error) {\n", name, shape.structure())
+	list, listed := l.list()
+	if listed {
+		s.printf("in := m.parameterList(%s, %d, %d)\n", shape.constant(), len(l.wireFields()), len(l.elementFields()))
+	} else {
+		s.printf("in := m.parameter(%s, %d)\n", shape.constant(), len(l.wireFields()))
 	}
-	s.printf("}\nif err := in.end(); err != nil {\nreturn %s{}, err\n}\nreturn p, nil\n}\n\n", structure)
+	s.printf("p := %s{\n", shape.structure())
+	s.readMembers(l)
+	s.printf("}\n")
+	if listed {
+		name := parameterName(list.field)
+		s.printf("for in.more() {\np.%s = append(p.%s, %s{\n", name, name, list.of.structure())
+		s.readMembers(list.of.layouts[0])
+		s.printf("})\n}\n")
+	}
+	s.printf("if err := in.end(); err != nil {\nreturn %s{}, err\n}\nreturn p, nil\n}\n\n", shape.structure())
+}
 
-	s.printf("// New%s makes a mechanism with parameter p%s.\n", name, copies)
-	s.printf("func New%s(t MechanismType, p %s) Mechanism {\n", name, structure)
-	s.printf("out := newParameter(t, %s, %d)\n", shape.constant(), len(fields))
-	for _, f := range fields {
-		value := "p." + parameterName(f.field)
-		if f.kind == "ulong" && parameterType(f) != "uint64" {
-			value = "uint64(" + value + ")"
+// readMembers emits the members of a composite literal, but for a list.
+func (s *goSource) readMembers(l layout) {
+	for _, m := range l.travelling() {
+		name := parameterName(m.field)
+		switch t := parameterType(m); {
+		case m.kind == "list":
+		case m.kind == "pointer":
+			s.printf("%s: %s{\n", name, t)
+			s.readMembers(m.of.layouts[0])
+			s.printf("},\n")
+		case m.kind == "array":
+			s.printf("%s: %s(in.array(%s)),\n", name, t, m.length)
+		case m.kind == "ulong" && t != "uint64":
+			s.printf("%s: %s(in.ulong()),\n", name, t)
+		default:
+			s.printf("%s: in.%s(),\n", name, m.kind)
 		}
-		s.printf("out.%s(%s)\n", f.kind, value)
 	}
+}
+
+func (s *goSource) constructor(shape shape) {
+	name, l := parameterName(shape.name), shape.layouts[0]
+	copies := ""
+	if l.hasBytes() {
+		copies = ", whose byte strings it copies"
+	}
+	s.printf("// New%s makes a mechanism with parameter p%s.\n", name, copies)
+	s.printf("func New%s(t MechanismType, p %s) Mechanism {\n", name, shape.structure())
+	s.printf("out := newParameter(t, %s, %d)\n", shape.constant(), len(l.wireFields()))
+	s.writeMembers(l, "p.")
 	s.printf("return out.mechanism\n}\n\n")
+}
+
+// writeMembers emits the writing of the members of what prefix names.
+func (s *goSource) writeMembers(l layout, prefix string) {
+	for _, m := range l.travelling() {
+		value := prefix + parameterName(m.field)
+		switch {
+		case m.kind == "list":
+			s.printf("for _, e := range %s {\n", value)
+			s.writeMembers(m.of.layouts[0], "e.")
+			s.printf("}\n")
+		case m.kind == "pointer":
+			s.writeMembers(m.of.layouts[0], value+".")
+		case m.kind == "array":
+			s.printf("out.bytes(%s[:])\n", value)
+		case m.kind == "ulong" && parameterType(m) != "uint64":
+			s.printf("out.ulong(uint64(%s))\n", value)
+		default:
+			s.printf("out.%s(%s)\n", m.kind, value)
+		}
+	}
+}
+
+// hasBytes tells whether a Go structure of the layout holds byte slices.
+func (l layout) hasBytes() bool {
+	return slices.ContainsFunc(append(l.wireFields(), l.elementFields()...), func(f member) bool { return f.kind == "bytes" })
 }
