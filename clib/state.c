@@ -114,6 +114,7 @@ static CK_RV start(struct tl_state *state) {
     tl_session_table_start(&state->sessions);
     tl_permit_table_start(&state->permits);
     tl_ticket_table_start(&state->tickets);
+    tl_slot_events_start(&state->slot_events);
     if (!tl_config_load(&state->config) || !tl_entropy(&state->application, sizeof state->application))
         return CKR_GENERAL_ERROR;
     return tl_pool_open(&state->pool) ? CKR_OK : CKR_FUNCTION_FAILED;
@@ -149,6 +150,7 @@ CK_RV tl_state_close(struct tl_state *state) {
     struct tl_state *expected = state;
     if (!atomic_compare_exchange_strong(&current, &expected, NULL))
         return CKR_CRYPTOKI_NOT_INITIALIZED;
+    tl_slot_events_end(&state->slot_events);
     // Best effort, and without waiting for a server that has gone.
     atomic_store(&state->pool.patient, false);
     (void)tl_call_plain(state, NULL, TL_CALL_GOODBYE);

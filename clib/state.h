@@ -8,6 +8,7 @@
 #include "process.h"
 #include "resume.h"
 #include "session.h"
+#include "slotevent.h"
 #include "tidelock/pkcs11.h"
 
 struct tl_state {
@@ -24,6 +25,7 @@ struct tl_state {
     struct tl_session_table sessions;
     struct tl_permit_table permits;
     struct tl_ticket_table tickets;
+    struct tl_slot_events slot_events;
 };
 
 // tl_entry is a C_ function's stay in the library.

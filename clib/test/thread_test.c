@@ -168,6 +168,50 @@ static void finalize_frees(void) {
     CHECK(pthread_join(thread, NULL) == 0 && seconds() - start < 0.7 * TL_PATIENCE_SECONDS);
 }
 
+static _Atomic pid_t waiter;
+static _Atomic bool returned;
+
+static void *for_an_event(void *argument) {
+    CK_SLOT_ID slot = 99;
+    (void)argument;
+    atomic_store(&waiter, gettid());
+    CHECK_RV(CKR_CRYPTOKI_NOT_INITIALIZED, C_WaitForSlotEvent(0, &slot, NULL));
+    CHECK(slot == 99);
+    atomic_store(&returned, true);
+    return NULL;
+}
+
+// asleep tells whether the kernel has put a thread to sleep.
+static bool asleep(pid_t thread) {
+    char path[64], state = 'R';
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)thread);
+    FILE *file = thread == 0 ? NULL : fopen(path, "r");
+    if (file == NULL)
+        return false;
+    CHECK(fscanf(file, "%*d (%*[^)]) %c", &state) == 1 && fclose(file) == 0);
+    return state == 'S';
+}
+
+// There are no slot events: a caller who waits for one waits for C_Finalize.
+static void slot_events(void) {
+    CK_SLOT_ID slot;
+    CHECK_RV(CKR_CRYPTOKI_NOT_INITIALIZED, C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, NULL));
+    for (unsigned round = 0; round < 3; round++) {
+        pthread_t thread;
+        CHECK_RV(CKR_OK, C_Initialize(NULL));
+        CHECK_RV(CKR_ARGUMENTS_BAD, C_WaitForSlotEvent(CKF_DONT_BLOCK, NULL, NULL));
+        CHECK_RV(CKR_ARGUMENTS_BAD, C_WaitForSlotEvent(0, &slot, &slot));
+        CHECK_RV(CKR_NO_EVENT, C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, NULL));
+        atomic_store(&waiter, 0);
+        atomic_store(&returned, false);
+        CHECK(pthread_create(&thread, NULL, for_an_event, NULL) == 0);
+        while (!asleep(atomic_load(&waiter)))
+            CHECK(!atomic_load(&returned));
+        CHECK_RV(CKR_OK, C_Finalize(NULL));
+        CHECK(pthread_join(thread, NULL) == 0);
+    }
+}
+
 int main(void) {
     fake = fake_start();
     _Atomic unsigned first = 0;
@@ -190,6 +234,7 @@ int main(void) {
     CHECK_RV(CKR_OK, C_Finalize(NULL));
     finalize_under_load();
     finalize_frees();
+    slot_events();
     fake_stop();
     return 0;
 }
