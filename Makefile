@@ -23,10 +23,12 @@ deps: ## Install the Debian packages that demo and test need (as root; else say 
 	@scripts/deps.sh
 
 .PHONY: build
-build: ## Build bin/tidelock and bin/libtidelock.so
+build: ## Build bin/tidelock, bin/tidelock-p11 and bin/libtidelock.so
 	@mkdir -p $(BIN)
 	$(BUILD) -o $(BIN)/tidelock.new ./cmd/tidelock
 	@mv -f $(BIN)/tidelock.new $(BIN)/tidelock
+	$(BUILD) -o $(BIN)/tidelock-p11.new ./cmd/tidelock-p11
+	@mv -f $(BIN)/tidelock-p11.new $(BIN)/tidelock-p11
 	@$(MAKE) -C clib -s OUT=../build
 	@install -m 755 build/libtidelock.so $(BIN)/libtidelock.so.new
 	@mv -f $(BIN)/libtidelock.so.new $(BIN)/libtidelock.so
@@ -50,7 +52,7 @@ demo: deps build ## Run the main job end to end with real programs, and say what
 check: ## Fast checks, before each commit: format, vet, generated files, short tests
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
-	$(GO) test -short . ./internal/... ./cryptoki/... ./wire/... ./mech/... ./object/... ./seal/... ./keystore/... ./partition/... ./hsm/... ./home/... ./serve/... ./client/...
+	$(GO) test -short . ./internal/... ./cryptoki/... ./wire/... ./mech/... ./object/... ./seal/... ./keystore/... ./partition/... ./hsm/... ./home/... ./serve/... ./client/... ./compare/...
 
 .PHONY: lint
 lint: ## Format, vet and staticcheck

@@ -61,13 +61,16 @@ var allowed = []row{
 	// 5: I/O around the core
 	{"serve", "sockets to frames", []string{"cryptoki", "wire", "hsm"}},
 	{"metrics", "counts for Prometheus", []string{"cryptoki", "hsm", "mech", "wire"}},
-	{"home", "files of an HSM", []string{"hsm", "audit", "seal", "keystore", "keystore/boltstore", "internal/secret"}},
+	{"home", "files of an HSM", []string{"firmware", "hsm", "audit", "seal", "keystore", "keystore/boltstore", "internal/secret"}},
 
-	// 6: the program
-	{"cmd/tidelock", "wiring and commands", []string{"audit", "client", "cryptoki", "firmware", "home", "internal/harden", "internal/secret", "internal/systemd", "mech", "metrics", "serve", "wire"}},
+	// 6: the programs, and what shows what they do
+	{"compare", "runs scenarios with the programs, from outside", []string{"firmware"}},
+	{"cmd/tidelock-p11", "PKCS#11 calls for scenarios", []string{"cryptoki", "test/behaviour/luna"}},
+	{"cmd/tidelock", "wiring and commands", []string{"audit", "client", "compare", "cryptoki", "firmware", "home", "internal/harden", "internal/secret", "internal/systemd", "mech", "metrics", "serve", "test/behaviour", "wire"}},
 
 	// whole-system suites
 	{"test/bench", "load", []string{"test/token"}},
+	{"test/behaviour", "the catalogue of rows and their scenarios, as files", nil},
 	{"test/behaviour/luna", "the vendor's functions for scripts", nil},
 	{"test/token", "makes tokens for suites", nil},
 }

@@ -1,63 +1,70 @@
-// Package behaviour holds scripts, each named after the row of the requirements that
-// it shows, which work through the real programs and the real library.
-package behaviour
+package behaviour_test
 
 import (
-	"fmt"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/testscript"
-
+	"tidelock.dev/tidelock/compare"
+	"tidelock.dev/tidelock/test/behaviour"
 	"tidelock.dev/tidelock/test/token"
 )
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"p11": p11})
-}
+var update = flag.Bool("update", false, "write docs/comparison.md anew, if all scenarios pass")
 
-// TestRows runs the scripts beside this file, one for each row of the contract. A
-// script's HSM is in $TIDELOCK_HOME, which is $WORK/hsm.
+// TestRows runs the scenarios beside this file, each in its columns, with what "make
+// build" made, and compares docs/comparison.md with what came out.
 func TestRows(t *testing.T) {
 	root, err := token.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	bin := filepath.Join(root, "bin")
+	rows, err := compare.Load(behaviour.Catalogue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lab, err := compare.NewLab(programs(t, root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := compare.NewReport(rows)
+	t.Run("Scenarios", func(t *testing.T) {
+		for i, row := range rows {
+			for j := range report.Rows[i].Cells {
+				column, cell := row.Scenario.Columns[j], &report.Rows[i].Cells[j]
+				t.Run(row.ID+"/"+column.Name, func(t *testing.T) {
+					t.Parallel()
+					*cell = lab.Run(t.Context(), row, column)
+					switch cell.Result {
+					case compare.Skipped:
+						t.Skip(cell.Reason)
+					case compare.Fail:
+						t.Errorf("%s\n%s", cell.Reason, cell.Transcript)
+					}
+				})
+			}
+		}
+	})
+	if err := lab.Close(); err != nil {
+		t.Error(err)
+	}
+	report.Conclude()
+}
+
+// programs are those of the directory of $TIDELOCK_TEST_MODULE, or bin; the one
+// that runs scripts of PKCS#11 calls is built here.
+func programs(t *testing.T, root string) compare.Programs {
 	module := os.Getenv("TIDELOCK_TEST_MODULE")
 	if module == "" {
-		module = filepath.Join(bin, "libtidelock.so")
+		module = filepath.Join(root, "bin", "libtidelock.so")
 	}
-	for _, file := range []string{module, filepath.Join(bin, "tidelock")} {
-		if _, err := os.Stat(file); err != nil {
-			t.Fatalf("%v: \"make build\" makes it", err)
-		}
+	p11 := filepath.Join(t.TempDir(), "p11")
+	build := exec.Command("go", "build", "-o", p11, "./cmd/tidelock-p11")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	testscript.Run(t, testscript.Params{
-		Dir:                 ".",
-		RequireExplicitExec: true,
-		Condition: func(name string) (bool, error) {
-			if name != "root" {
-				return false, fmt.Errorf("condition %s is not known", name)
-			}
-			return os.Geteuid() == 0, nil
-		},
-		Setup: func(env *testscript.Env) error {
-			hsm := filepath.Join(env.WorkDir, "hsm")
-			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
-			env.Setenv("TIDELOCK_HOME", hsm)
-			env.Setenv(moduleVariable, module)
-			env.Defer(func() {
-				if _, err := os.Stat(hsm); err != nil {
-					return
-				}
-				if out, err := exec.Command(filepath.Join(bin, "tidelock"), "stop", "--home", hsm).CombinedOutput(); err != nil {
-					t.Errorf("%v\n%s", err, out)
-				}
-			})
-			return nil
-		},
-	})
+	return compare.Programs{Tidelock: filepath.Join(filepath.Dir(module), "tidelock"), P11: p11, Module: module}
 }

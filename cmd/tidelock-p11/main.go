@@ -1,7 +1,11 @@
-package behaviour
+// Command tidelock-p11 runs a script of PKCS#11 calls, each a line, and ends with the
+// first that does not answer as the script says; usage.txt has the language. Scenarios
+// of "tidelock compare" use it, where its name is p11.
+package main
 
 import (
 	"bufio"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -10,55 +14,27 @@ import (
 	"strings"
 
 	"github.com/miekg/pkcs11"
+
+	"tidelock.dev/tidelock/cryptoki"
 )
 
 // moduleVariable has the library's path.
 const moduleVariable = "P11_MODULE"
 
-// p11 is a program for the rows: it runs a script of PKCS#11 calls, each a line, and
-// ends with the first that does not answer as the script says.
-// What it prints depends on nothing but the script and the answers.
-//
-//	init | finalize
-//	open rw|ro SESSION
-//	close SESSION | close-all
-//	slots                                                         how many there are, and their labels
-//	slot LABEL|NUMBER                                             where the script goes on; first it is in the first
-//	token FIGURE...                                               of C_GetTokenInfo
-//	init-token LABEL PIN
-//	init-pin SESSION PIN
-//	init-role SESSION USER PIN                                    CA_InitRolePIN
-//	reset-pin SESSION PIN                                         CA_ResetPIN
-//	role USER                                                     CA_RoleStateGet: flags, then tries left
-//	login SESSION so|user|cu|auditor|context PIN
-//	logout SESSION
-//	set-pin SESSION OLD NEW
-//	generate-pair SESSION [NAME=VALUE...] as PUBLIC PRIVATE      an EC pair on P-256
-//	create SESSION [NAME=VALUE...] as OBJECT                      a data object
-//	find SESSION [NAME=VALUE...] [as OBJECT]                      the only one, if it is named
-//	get SESSION OBJECT NAME
-//	set SESSION OBJECT NAME=VALUE...
-//	destroy SESSION OBJECT
-//	sign SESSION OBJECT TEXT                                      CKM_ECDSA_SHA256
-//	sign-init|sign-update|sign-final SESSION [OBJECT|TEXT]
-//	flags SESSION                                                 of the token, those about PINs
-//	same|differ OBJECT OBJECT...                                  compares handles
-//	kill                                                          the server, as kill -9 does
-//	expect CKR_CODE LINE                                          the line answers that
-//	in PROCESS LINE                                               another process runs the line
-//	crowd COUNT LINE [| COUNT LINE...]                            as many processes, at once
-//
-// A NAME is an attribute's in lower case without its prefix. A name that starts with
-// PROCESS and a dot, in same and differ, is of an object there.
-//
-// The script is the file that the first argument names, or standard input.
-func p11() {
+//go:embed usage.txt
+var usage string
+
+func main() {
 	in := io.Reader(os.Stdin)
-	if len(os.Args) > 1 && os.Args[1] == workerArgument {
+	switch {
+	case len(os.Args) == 1:
+	case os.Args[1] == workerArgument:
 		work(os.Stdin, os.Stdout)
 		return
-	}
-	if len(os.Args) > 1 {
+	case os.Args[1] == "--help":
+		fmt.Print(usage)
+		return
+	default:
 		file, err := os.Open(os.Args[1])
 		if err != nil {
 			fail(err)
@@ -191,7 +167,7 @@ func (m *machine) handle(name string) (string, error) {
 	return fmt.Sprint(object), err
 }
 
-var errUsage = errors.New("see the comment of p11 for how it is used")
+var errUsage = errors.New("not as \"p11 --help\" says")
 
 // codeOf is the name of an answer's CKR_ code, or "an error" that is no answer.
 func codeOf(err error) string {
@@ -201,20 +177,12 @@ func codeOf(err error) string {
 	case err == nil:
 		return "CKR_OK"
 	case errors.As(err, &code):
-		// miekg/pkcs11 has the names in its messages only.
-		if code == actionProhibited {
-			return "CKR_ACTION_PROHIBITED"
-		}
-		text := code.Error()
-		return text[strings.LastIndexByte(text, ' ')+1:]
+		return cryptoki.RV(code).String()
 	case errors.As(err, &remote):
 		return remote.code
 	}
 	return noCode
 }
-
-// actionProhibited is newer than the names of miekg/pkcs11.
-const actionProhibited pkcs11.Error = 0x1b
 
 const noCode = "an error"
 

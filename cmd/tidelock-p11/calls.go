@@ -1,17 +1,13 @@
-package behaviour
+package main
 
 import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
-	"os"
-	"os/exec"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/miekg/pkcs11"
-	"golang.org/x/sys/unix"
 )
 
 // call is what a line does: args come before "as", names after it.
@@ -317,56 +313,4 @@ func template(words []string) ([]*pkcs11.Attribute, error) {
 		out = append(out, pkcs11.NewAttribute(a.number, v))
 	}
 	return out, nil
-}
-
-// killServer ends the server of $TIDELOCK_HOME without a warning, and waits until it
-// has gone.
-func killServer() error {
-	pids, err := servers()
-	if err != nil {
-		return err
-	}
-	if len(pids) != 1 {
-		return fmt.Errorf("%d servers run, not one", len(pids))
-	}
-	// A name of the process that tells when all of its threads have ended: until then
-	// its sockets may be open, and a call may be sent that nobody answers.
-	process, err := unix.PidfdOpen(pids[0], 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(process)
-	if err := unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0); err != nil {
-		return err
-	}
-	for end := time.Now().Add(10 * time.Second); ; {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}, 1000)
-		switch {
-		case n > 0:
-			return nil
-		case err != nil && err != unix.EINTR:
-			return err
-		case time.Now().After(end):
-			return fmt.Errorf("the server %d does not end", pids[0])
-		}
-	}
-}
-
-func servers() ([]int, error) {
-	out, err := exec.Command("pgrep", "-f", "tidelock serve --home "+os.Getenv("TIDELOCK_HOME")).Output()
-	if exit, ok := err.(*exec.ExitError); ok && exit.ExitCode() == 1 {
-		return nil, nil // nobody
-	}
-	if err != nil {
-		return nil, fmt.Errorf("pgrep (Debian's package procps): %w", err)
-	}
-	var pids []int
-	for _, word := range strings.Fields(string(out)) {
-		pid, err := strconv.Atoi(word)
-		if err != nil {
-			return nil, err
-		}
-		pids = append(pids, pid)
-	}
-	return pids, nil
 }
