@@ -7,16 +7,7 @@ import (
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/mech"
-	"tidelock.dev/tidelock/partition"
 )
-
-// What a partition takes is what its level says.
-func TestOverhead(t *testing.T) {
-	d, err := firmware.Describe(firmware.Newest)
-	if err != nil || d.Overhead != partition.Overhead {
-		t.Errorf("a partition takes %d, at its level %d: %v", uint64(partition.Overhead), d.Overhead, err)
-	}
-}
 
 // The newest level has every mechanism of the build, for all that the build does.
 func TestBuild(t *testing.T) {

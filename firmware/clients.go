@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"slices"
 	"sync"
+
+	"tidelock.dev/tidelock/cryptoki"
 )
 
 //go:embed clients.csv
@@ -17,6 +19,18 @@ var Clients = []Level{{7, 2, 0}, {10, 1, 0}, {10, 2, 0}, {10, 3, 0}, {10, 4, 0},
 
 // NewestClient is the level of the clients that are built here.
 var NewestClient = Clients[len(Clients)-1]
+
+// ParseClient reads a client's level from its number, major * 10000 + minor * 100 + patch;
+// 0 is the newest. Error: CKR_ARGUMENTS_BAD.
+func ParseClient(n uint32) (Level, error) {
+	if n == 0 {
+		return NewestClient, nil
+	}
+	if n/10000 > 255 {
+		return Level{}, cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "%d is no client level: it is major * 10000 + minor * 100 + patch", n)
+	}
+	return Level{uint8(n / 10000), uint8(n / 100 % 100), uint8(n % 100)}, nil
+}
 
 // ClientFeatures are what levels of the client's software can do.
 func ClientFeatures() []FeatureSpan { return slices.Clone(clientTable()) }

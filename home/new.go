@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"tidelock.dev/tidelock/audit"
+	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/hsm"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
@@ -22,6 +23,15 @@ type New struct {
 	SOPIN secret.Bytes
 	// Test makes password hashes that cost nothing, for the project's own tests.
 	Test bool
+	Shape
+}
+
+// Shape is what an HSM's hardware would be. What is 0 is the default.
+type Shape struct {
+	Firmware firmware.Level
+	// Memory is in bytes.
+	Memory     uint64
+	Partitions uint16
 }
 
 // Make makes the HSM in a new directory.
@@ -32,7 +42,7 @@ func (n New) Make(dir string) (Home, error) {
 			mode = hsm.ModeTest
 		}
 		return hsm.Create(store, rootKey, hsm.Creation{
-			Label: n.Label, SOPIN: n.SOPIN, Memory: hsm.DefaultMemory, Licences: hsm.DefaultLicences, Mode: mode, By: maker("tidelock hsm"),
+			Label: n.Label, SOPIN: n.SOPIN, Level: n.Firmware, Memory: n.Memory, Licences: n.Partitions, Mode: mode, By: maker("tidelock hsm"),
 		})
 	})
 }
@@ -42,6 +52,9 @@ type Quickstart struct {
 	Label, SOPIN, PIN string
 	// Test makes password hashes that cost nothing, for the project's own tests.
 	Test bool
+	// Version is the partition's; nil when nobody names one.
+	Version *uint8
+	Shape
 }
 
 // Make makes the HSM in a new directory.
@@ -56,6 +69,7 @@ func (q Quickstart) Make(dir string) (Home, error) {
 		defer pin.Wipe()
 		if err := hsm.CreateDevelopment(store, rootKey, hsm.Development{
 			Label: q.Label, SOPIN: soPIN, PIN: pin, Mode: mode, By: maker("tidelock quickstart"),
+			Level: q.Firmware, Memory: q.Memory, Licences: q.Partitions, Version: q.Version,
 		}); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/partition"
 )
 
@@ -40,6 +41,8 @@ type application struct {
 	secret  [16]byte
 	uid     uint32
 	program string
+	// level is that of the client's software.
+	level firmware.Level
 	// administrator says that its links come by the administrators' socket, owner that
 	// they are the server's owner's.
 	administrator, owner bool
@@ -72,7 +75,7 @@ type applications struct {
 const maxLinks = 512
 
 // join finds or creates the application of an id for one more link.
-func (a *applications) join(id, secret [16]byte, caller Caller, program string) (*application, error) {
+func (a *applications) join(id, secret [16]byte, caller Caller, program string, level firmware.Level) (*application, error) {
 	if id == ([16]byte{}) || secret == ([16]byte{}) {
 		return nil, cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "an application needs an id and a secret")
 	}
@@ -81,7 +84,7 @@ func (a *applications) join(id, secret [16]byte, caller Caller, program string) 
 	app := a.byID[id]
 	if app == nil {
 		app = &application{
-			number: a.last.Add(1), id: id, secret: secret, uid: caller.UID, program: program, administrator: caller.Administrator, owner: caller.Owner,
+			number: a.last.Add(1), id: id, secret: secret, uid: caller.UID, program: program, level: level, administrator: caller.Administrator, owner: caller.Owner,
 			members: make(map[cryptoki.SlotID]membership),
 		}
 		a.byID[id] = app

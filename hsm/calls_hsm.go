@@ -104,7 +104,7 @@ func (r *request) hsmFactoryReset(*wire.HSMFactoryResetRequest, *wire.HSMFactory
 		rec.label, rec.state = "", StateFactory
 		rec.policies = policy.HSM(rec.level).Defaults(0)
 		rec.officer++
-		if err := partition.Erase(w, partition.AdministrationID); err != nil {
+		if _, err := partition.Erase(w, partition.AdministrationID); err != nil {
 			return err
 		}
 		return draft.Write(w)

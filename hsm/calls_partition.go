@@ -5,6 +5,7 @@ import (
 
 	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/partition"
@@ -46,7 +47,7 @@ func (r *request) partitionInit(q *wire.PartitionInitRequest, _ *wire.PartitionI
 	h := r.hsm
 	h.acts.Lock()
 	defer h.acts.Unlock()
-	part, err := r.partition(q.Slot)
+	part, err := r.usable(q.Slot)
 	if err != nil {
 		return err
 	}
@@ -85,6 +86,9 @@ func (h *HSM) reserve() (id partition.ID, err error) {
 	return id, err
 }
 
+// unnamed is the version of a creation that names none.
+const unnamed = ^uint8(0)
+
 // Sizes that a creation may ask for beside a number of bytes.
 const (
 	sizeShare = 0
@@ -92,14 +96,14 @@ const (
 )
 
 // room is the size that a request means. free is what there is for size and overhead.
-func room(asked, free, share uint64) (uint64, error) {
-	if free < partition.Overhead {
-		return 0, cryptoki.Errorf(cryptoki.CKR_DEVICE_MEMORY, "the HSM has %d bytes left, a partition takes %d beside its size", free, partition.Overhead)
+func (r *record) room(asked, free uint64) (uint64, error) {
+	if free < r.overhead() {
+		return 0, cryptoki.Errorf(cryptoki.CKR_DEVICE_MEMORY, "the HSM has %d bytes left, a partition takes %d beside its size", free, r.overhead())
 	}
-	free -= partition.Overhead
+	free -= r.overhead()
 	switch asked {
 	case sizeShare:
-		asked = share
+		asked = r.share()
 	case sizeFree:
 		asked = free
 	}
@@ -115,13 +119,21 @@ func (r *request) partitionCreate(q *wire.PartitionCreateRequest, p *wire.Partit
 	}
 	h := r.hsm
 	defer h.acts.Unlock()
-	if q.Version != 0 {
-		return cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "partitions have version 0, not %d", q.Version)
+	now := h.state.Load()
+	var named *uint8
+	if q.Version != unnamed {
+		named = &q.Version
+	}
+	version, err := version(now.record.level, named)
+	if err != nil {
+		return err
+	}
+	if err := firmware.ClientAccess(r.app.level, version); err != nil {
+		return err
 	}
 	if err := partition.CheckLabel(q.Label); err != nil {
 		return err
 	}
-	now := h.state.Load()
 	for _, other := range now.partitions {
 		if other.Label() == q.Label {
 			return cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "there is a partition %q already", q.Label)
@@ -130,15 +142,19 @@ func (r *request) partitionCreate(q *wire.PartitionCreateRequest, p *wire.Partit
 	if len(now.record.slots) >= int(now.record.licences) {
 		return cryptoki.Errorf(cryptoki.CKR_LICENSE_CAPACITY_EXCEEDED, "the HSM may have %d partitions", now.record.licences)
 	}
-	size, err := room(q.Size, now.free(), now.record.share())
+	size, err := now.record.room(q.Size, now.free())
 	if err != nil {
 		return err
 	}
-	policies := policy.Partition(now.record.level).Under(0, now.record.policies)
+	table := policy.Partition(now.record.level)
+	policies := table.Under(version, now.record.policies)
+	if err := table.Check(policies, now.record.policies); err != nil {
+		return err
+	}
 	if now.record.mode != ModeProduction {
 		policies = shortPINs(policies)
 	}
-	identity := partition.Identity{Label: q.Label, Serial: newSerial(), Size: size, Policies: policies}
+	identity := partition.Identity{Label: q.Label, Serial: newSerial(), Size: size, Version: version, Policies: policies}
 	id, err := h.reserve()
 	if err != nil {
 		return err
@@ -198,7 +214,7 @@ func (r *request) partitionResize(q *wire.PartitionResizeRequest, _ *wire.Partit
 		return err
 	}
 	now := h.state.Load()
-	size, err := room(q.Size, now.free()+part.Identity().Size+partition.Overhead, now.record.share())
+	size, err := now.record.room(q.Size, now.free()+part.Identity().Size+part.Overhead())
 	if err != nil {
 		return err
 	}
@@ -212,7 +228,7 @@ func (r *request) partitionResize(q *wire.PartitionResizeRequest, _ *wire.Partit
 }
 
 func (r *request) partitionInfo(q *wire.PartitionInfoRequest, p *wire.PartitionInfoReply) error {
-	part, err := r.partition(q.Slot)
+	part, err := r.usable(q.Slot)
 	if err != nil {
 		return err
 	}
@@ -224,7 +240,7 @@ func (r *request) partitionInfo(q *wire.PartitionInfoRequest, p *wire.PartitionI
 	sessions, _ := part.SessionCounts()
 	*p = wire.PartitionInfoReply{
 		Label: i.Label, Serial: i.Serial, State: "uninitialised", Version: i.Version,
-		TotalBytes: i.Size, UsedBytes: u.Used, FreeBytes: i.Size - min(i.Size, u.Used), OverheadBytes: partition.Overhead,
+		TotalBytes: i.Size, UsedBytes: u.Used, FreeBytes: i.Size - min(i.Size, u.Used), OverheadBytes: part.Overhead(),
 		Objects: u.Objects, Sessions: sessions,
 	}
 	if part.Initialized() {

@@ -20,7 +20,7 @@ func (r *request) hsmPolicies(_ *wire.HSMPoliciesRequest, p *wire.HSMPoliciesRep
 }
 
 func (r *request) partitionPolicies(q *wire.PartitionPoliciesRequest, p *wire.PartitionPoliciesReply) error {
-	part, err := r.partition(q.Slot)
+	part, err := r.usable(q.Slot)
 	if err != nil {
 		return err
 	}
@@ -146,8 +146,9 @@ func capped(t *policy.Table, values, above policy.Set) policy.Set {
 	return next
 }
 
-// setPartitionPolicies is the Partition SO's. A destructive change makes the partition
-// as it was created, with the new policies.
+// setPartitionPolicies is the Partition SO's. A destructive change takes all objects
+// away; label, domain and roles stay, but for those that the partition's version does not
+// have. With policy 41 the partition becomes the other version.
 func (r *request) setPartitionPolicies(q *wire.SetPartitionPoliciesRequest, p *wire.SetPartitionPoliciesReply) error {
 	if err := r.session.Authorized(partition.RolePartitionSO); err != nil {
 		return err
@@ -170,27 +171,41 @@ func (r *request) setPartitionPolicies(q *wire.SetPartitionPoliciesRequest, p *w
 		return err
 	}
 	if destructive && !q.Destructive {
-		return errDestructive("the partition")
+		return errDestructive("every object of the partition")
 	}
-	identity.Policies = next
+	identity.Policies, identity.Version = next, uint8(next.Value(policy.Version))
 	p.Erased = destructive
 	by := r.by()
 	by.Role = audit.RolePartitionSO
 	entry := audit.Record{Event: audit.EventPartitionPolicy, Actor: by, Partition: uint32(part.ID()), Detail: text}
-	return h.act(entry, func(w keystore.Writer, rec *record) error {
-		switch {
-		case rec.of(part.ID()) == nil:
+	if !destructive {
+		return h.act(entry, func(w keystore.Writer, rec *record) error {
+			if rec.of(part.ID()) == nil {
+				return errGone
+			}
+			if err := part.SetIdentity(w, identity); err != nil {
+				return err
+			}
+			// Whatever zeroizes the partition next must carry the policies on.
+			part.Adopt(identity)
+			return nil
+		})
+	}
+	var area partition.ID
+	err = h.act(entry, func(w keystore.Writer, rec *record) error {
+		if rec.of(part.ID()) == nil {
 			return errGone
-		case destructive:
-			return zeroizePartition(w, rec, part, identity)
 		}
-		if err := part.SetIdentity(w, identity); err != nil {
-			return err
-		}
-		// Whatever zeroizes the partition next must carry the policies on.
-		part.Adopt(identity)
-		return nil
+		area = partition.Area(rec.take())
+		old, err := part.Clear(w, area, identity)
+		rec.erased = append(rec.erased, old)
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	part.Cleared(area, identity)
+	return h.sweep()
 }
 
 // enforced refuses to change a policy that nothing enforces: whoever turned one on would

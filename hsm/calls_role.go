@@ -19,7 +19,7 @@ func (r *request) resetRole(q *wire.ResetRoleRequest, _ *wire.ResetRoleReply) er
 }
 
 func (r *request) roleState(q *wire.RoleStateRequest, p *wire.RoleStateReply) error {
-	part, err := r.partition(q.Slot)
+	part, err := r.usable(q.Slot)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 
 func (r *request) openSession(q *wire.OpenSessionRequest, p *wire.OpenSessionReply) error {
 	slot := cryptoki.SlotID(q.Slot)
-	part, err := r.partition(q.Slot)
+	part, err := r.usable(q.Slot)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (r *request) resume(q *wire.ResumeRequest, p *wire.ResumeReply) error {
 	ticket := secret.Take(q.Ticket)
 	defer ticket.Wipe()
 	slot := cryptoki.SlotID(q.Slot)
-	part, err := r.partition(q.Slot)
+	part, err := r.usable(q.Slot)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (r *request) closeSession(*wire.CloseSessionRequest, *wire.CloseSessionRepl
 }
 
 func (r *request) closeAllSessions(q *wire.CloseAllSessionsRequest, _ *wire.CloseAllSessionsReply) error {
-	part, err := r.partition(q.Slot)
+	part, err := r.usable(q.Slot)
 	if err != nil {
 		return err
 	}

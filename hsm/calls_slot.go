@@ -1,10 +1,8 @@
 package hsm
 
 import (
-	"slices"
-
 	"tidelock.dev/tidelock/cryptoki"
-	"tidelock.dev/tidelock/mech"
+	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/wire"
 )
 
@@ -24,7 +22,11 @@ func (r *request) hello(q *wire.HelloRequest, p *wire.HelloReply) error {
 	if r.app != nil {
 		return cryptoki.Errorf(cryptoki.CKR_CRYPTOKI_ALREADY_INITIALIZED, "a second Hello on one connection")
 	}
-	app, err := r.hsm.applications.join(q.Application, q.Secret, r.caller, q.Program)
+	level, err := firmware.ParseClient(q.ClientLevel)
+	if err != nil {
+		return err
+	}
+	app, err := r.hsm.applications.join(q.Application, q.Secret, r.caller, q.Program, level)
 	if err != nil {
 		return err
 	}
@@ -101,24 +103,25 @@ func (r *request) tokenInfo(q *wire.TokenInfoRequest, p *wire.TokenInfoReply) er
 }
 
 func (r *request) mechanismList(q *wire.MechanismListRequest, p *wire.MechanismListReply) error {
-	if _, err := r.partition(q.Slot); err != nil {
+	part, err := r.partition(q.Slot)
+	if err != nil {
 		return err
 	}
-	for _, m := range mech.All() {
-		p.Mechanisms = append(p.Mechanisms, uint64(m.Type))
+	for _, m := range part.Mechanisms() {
+		p.Mechanisms = append(p.Mechanisms, uint64(m))
 	}
-	slices.Sort(p.Mechanisms)
 	return nil
 }
 
 func (r *request) mechanismInfo(q *wire.MechanismInfoRequest, p *wire.MechanismInfoReply) error {
-	if _, err := r.partition(q.Slot); err != nil {
+	part, err := r.partition(q.Slot)
+	if err != nil {
 		return err
 	}
-	m, known := mech.Lookup(cryptoki.MechanismType(q.Mechanism))
-	if !known {
-		return cryptoki.CKR_MECHANISM_INVALID
+	m, err := part.Mechanism(cryptoki.MechanismType(q.Mechanism))
+	if err != nil {
+		return err
 	}
-	*p = wire.MechanismInfoReply{MinKeySize: m.MinKey, MaxKeySize: m.MaxKey, Flags: uint64(m.Flags)}
+	*p = wire.MechanismInfoReply{MinKeySize: m.Min, MaxKeySize: m.Max, Flags: uint64(m.Flags)}
 	return nil
 }

@@ -1,6 +1,7 @@
 package hsm
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 
@@ -18,10 +19,12 @@ import (
 // Creation says what a new HSM is to be.
 type Creation struct {
 	Label string
+	// Level is the firmware's; the zero level is firmware.Newest.
+	Level firmware.Level
 	// SOPIN is the HSM SO's; it remains the caller's.
 	SOPIN secret.Bytes
 	// Memory is in bytes, MinMemory to MaxMemory; Licences is how many partitions there
-	// may be, up to MaxLicences.
+	// may be, up to MaxLicences. 0 is the default.
 	Memory   uint64
 	Licences uint16
 	Mode     Mode
@@ -39,6 +42,12 @@ type Development struct {
 	SOPIN, PIN secret.Bytes
 	// Mode is ModeDevelopment or ModeTest.
 	Mode Mode
+	// Level, Memory and Licences are those of Creation; 0 is the default.
+	Level    firmware.Level
+	Memory   uint64
+	Licences uint16
+	// Version is the partition's; nil when nobody names one.
+	Version *uint8
 	// By is who makes it, for the audit log.
 	By audit.Actor
 }
@@ -74,17 +83,21 @@ func Create(store keystore.Store, rootKey secret.Bytes, c Creation) error {
 // CreateDevelopment makes a development HSM in an empty store, all in one transaction.
 func CreateDevelopment(store keystore.Store, rootKey secret.Bytes, d Development) error {
 	f, err := Creation{
-		Label: d.Label, SOPIN: d.SOPIN, Memory: DefaultMemory, Licences: DefaultLicences, Mode: d.Mode, By: d.By,
+		Label: d.Label, SOPIN: d.SOPIN, Level: d.Level, Memory: d.Memory, Licences: d.Licences, Mode: d.Mode, By: d.By,
 	}.found(store)
 	if err != nil {
 		return err
 	}
 	defer f.key.Wipe()
+	version, err := version(f.record.level, d.Version)
+	if err != nil {
+		return err
+	}
 	id := f.record.take()
 	f.record.slots = []slot{{partition: id, everybody: true}}
 	identity := partition.Identity{
-		Label: d.Label, Serial: newSerial(), Size: f.record.share(),
-		Policies: shortPINs(policy.Partition(f.record.level).Under(0, f.record.policies)),
+		Label: d.Label, Serial: newSerial(), Size: f.record.share(), Version: version,
+		Policies: shortPINs(policy.Partition(f.record.level).Under(version, f.record.policies)),
 	}
 	draft, err := partition.NewDraft(f.config, id, partition.Application, identity, map[partition.Role]secret.Bytes{
 		partition.RolePartitionSO: d.SOPIN, partition.RoleCryptoOfficer: d.PIN,
@@ -104,6 +117,18 @@ func CreateDevelopment(store keystore.Store, rootKey secret.Bytes, d Development
 	})
 }
 
+// version is the partition version that somebody asks for at a level: 0 where he names
+// none. Errors: CKR_ARGUMENTS_BAD, and those of firmware.Level.CanCreateVersion.
+func version(level firmware.Level, named *uint8) (uint8, error) {
+	if named == nil {
+		return 0, nil
+	}
+	if *named > 1 {
+		return 0, cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "a partition is of version 0 or 1, not %d", *named)
+	}
+	return *named, level.CanCreateVersion(*named)
+}
+
 // foundation is an HSM that is about to be written.
 type foundation struct {
 	Creation
@@ -117,6 +142,10 @@ type foundation struct {
 
 // found thinks a new HSM out. Its key is the caller's to wipe.
 func (c Creation) found(store keystore.Store) (*foundation, error) {
+	c.Level, c.Memory, c.Licences = cmp.Or(c.Level, firmware.Newest), cmp.Or(c.Memory, DefaultMemory), cmp.Or(c.Licences, DefaultLicences)
+	if _, err := firmware.Describe(c.Level); err != nil {
+		return nil, err
+	}
 	switch {
 	case c.Memory < MinMemory || c.Memory > MaxMemory:
 		return nil, cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "an HSM's memory is %d to %d bytes, not %d", uint64(MinMemory), uint64(MaxMemory), c.Memory)
@@ -124,20 +153,21 @@ func (c Creation) found(store keystore.Store) (*foundation, error) {
 		return nil, cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "an HSM has 1 to %d partitions, not %d", MaxLicences, c.Licences)
 	}
 	f := &foundation{Creation: c, store: store, key: seal.NewHSMKey(), record: record{
-		label: c.Label, serial: newSerial(), mode: c.Mode, state: StateOperational, level: firmware.Newest,
-		memory: c.Memory, licences: c.Licences, policies: policy.HSM(firmware.Newest).Defaults(0),
+		label: c.Label, serial: newSerial(), mode: c.Mode, state: StateOperational, level: c.Level,
+		memory: c.Memory, licences: c.Licences, policies: policy.HSM(c.Level).Defaults(0),
 		officer: 1, next: partition.AdministrationID + 1,
 	}}
-	if f.record.usable()/uint64(c.Licences) <= partition.Overhead {
+	if f.record.usable()/uint64(c.Licences) <= f.record.overhead() {
 		f.key.Wipe()
 		return nil, cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "%d bytes of memory are too few for %d partitions: each takes %d beside its objects",
-			c.Memory, c.Licences, partition.Overhead)
+			c.Memory, c.Licences, f.record.overhead())
 	}
 	if c.Mode != ModeProduction {
 		f.record.policies = f.record.policies.With(policy.ForcePINChange, 0)
 	}
 	f.config = partitionConfig(store, f.key, c.Mode)
 	f.config.HSMPolicies = func() policy.Set { return f.record.policies }
+	f.config.Level = func() firmware.Level { return f.record.level }
 	f.audit = audit.New(audit.Config{Key: f.key, Serial: f.record.serial, Now: f.config.Now})
 	var err error
 	f.administration, err = partition.NewDraft(f.config, partition.AdministrationID, partition.Administration, f.record.administration(),

@@ -17,7 +17,6 @@ import (
 	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/keystore/tally"
 	"tidelock.dev/tidelock/partition"
-	"tidelock.dev/tidelock/policy"
 	"tidelock.dev/tidelock/seal"
 )
 
@@ -59,7 +58,8 @@ type HSM struct {
 
 	applications applications
 	state        atomic.Pointer[state]
-	refreshing   sync.Mutex // held while state is replaced
+	newest       atomic.Pointer[record] // that the store has, for partitions
+	refreshing   sync.Mutex             // held while state is replaced
 	// acts is held by whoever administers, from the first look to the last change. A lost
 	// officer needs nothing of it: the update that counts the PIN is enough.
 	acts sync.Mutex
@@ -138,7 +138,7 @@ func Open(c Config) (*HSM, error) {
 	h.config = partitionConfig(h.store, h.key, first.mode)
 	h.config.Audit = h.audit
 	h.config.Boot, h.config.Now, h.config.TicketLife = h.boot, c.Now, c.TicketLife
-	h.config.HSMPolicies, h.config.Lost = h.policies, h.lost
+	h.config.HSMPolicies, h.config.Level, h.config.Lost = h.policies, h.level, h.lost
 	if err := h.refresh(); err != nil {
 		return nil, err
 	}
@@ -176,7 +176,7 @@ func partitionConfig(store keystore.Store, key *seal.HSMKey, mode Mode) partitio
 	return partition.Config{
 		Store: store, Key: key, Counters: key.Counters(),
 		Stretcher: seal.NewStretcher(mode == ModeTest), Verifier: seal.NewVerifier(),
-		Cost: cost, Now: time.Now, HSMPolicies: func() policy.Set { return policy.Set{} },
+		Cost: cost, Now: time.Now,
 	}
 }
 

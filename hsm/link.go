@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/partition"
 	"tidelock.dev/tidelock/wire"
 )
@@ -95,6 +96,11 @@ func (t *typed[Q, R, PQ, PR]) run(l *Link, header wire.Header, body []byte) (wir
 	if t.needs >= needSession {
 		if r.session = l.hsm.session(header.Session, l.app); r.session == nil {
 			return nil, nil, cryptoki.CKR_SESSION_HANDLE_INVALID
+		}
+	}
+	if t.needs >= needSession {
+		if err := firmware.ClientAccess(l.app.level, r.session.Partition().Version()); err != nil {
+			return nil, r.session, err
 		}
 	}
 	if t.needs >= needUse && r.session.Expired() {

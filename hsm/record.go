@@ -130,8 +130,9 @@ func (r *record) take() partition.ID {
 
 // erase makes a partition unreadable, inside an update, and remembers that it is to be swept.
 func (r *record) erase(w keystore.Writer, id partition.ID) error {
-	r.erased = append(r.erased, id)
-	return partition.Erase(w, id)
+	area, err := partition.Erase(w, id)
+	r.erased = append(r.erased, id, area)
+	return err
 }
 
 // eraseAll erases every partition and frees the slots.

@@ -52,7 +52,7 @@ func FuzzParseRecord(f *testing.F) {
 
 // The numbers are those of 32 MiB for 10 partitions.
 func TestShare(t *testing.T) {
-	r := record{memory: 32 << 20, licences: 10}
+	r := record{level: firmware.Newest, memory: 32 << 20, licences: 10}
 	if r.usable() != 33_218_870 || r.share() != 3_306_327 {
 		t.Errorf("of 32 MiB %d bytes are usable, a share is %d", r.usable(), r.share())
 	}
@@ -65,17 +65,17 @@ func TestShare(t *testing.T) {
 // Whatever is created, resized and deleted, sizes and overheads fit.
 func TestRoomIsNeverExceeded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := record{memory: rapid.Uint64Range(MinMemory, 1<<40).Draw(t, "memory"), licences: rapid.Uint16Range(1, 20).Draw(t, "licences")}
+		r := record{level: firmware.Newest, memory: rapid.Uint64Range(MinMemory, 1<<40).Draw(t, "memory"), licences: rapid.Uint16Range(1, 20).Draw(t, "licences")}
 		var sizes []uint64
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			free := r.usable()
 			for _, size := range sizes {
-				free -= size + partition.Overhead
+				free -= size + r.overhead()
 			}
 			asked := rapid.OneOf(rapid.Just(uint64(sizeShare)), rapid.Just(uint64(sizeFree)), rapid.Uint64Range(1, 2*r.memory)).Draw(t, "asked")
-			size, err := room(asked, free, r.share())
+			size, err := r.room(asked, free)
 			switch {
-			case err == nil && size+partition.Overhead > free:
+			case err == nil && size+r.overhead() > free:
 				t.Fatalf("%d bytes of %d were given", size, free)
 			case err == nil:
 				sizes = append(sizes, size)

@@ -3,7 +3,7 @@ package hsm
 import (
 	"math/big"
 
-	"tidelock.dev/tidelock/partition"
+	"tidelock.dev/tidelock/firmware"
 )
 
 // Of a memory of 32 MiB this much is usable; of others, in proportion.
@@ -24,7 +24,16 @@ func (r *record) share() uint64 {
 	if r.licences == 0 {
 		return 0
 	}
-	return r.usable()/uint64(r.licences) - partition.Overhead
+	return r.usable()/uint64(r.licences) - r.overhead()
+}
+
+// overhead is what each partition takes beside its size, in bytes.
+func (r *record) overhead() uint64 {
+	d, err := firmware.Describe(r.level)
+	if err != nil {
+		return 0 // there is no record of such a level
+	}
+	return d.Overhead
 }
 
 // Memory of an HSM, in bytes: a share has to be something.
@@ -39,7 +48,7 @@ const (
 func (s *state) free() uint64 {
 	free := s.record.usable()
 	for _, p := range s.partitions {
-		free -= min(free, p.Identity().Size+partition.Overhead)
+		free -= min(free, p.Identity().Size+p.Overhead())
 	}
 	return free
 }

@@ -6,6 +6,7 @@ import (
 
 	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/partition"
 	"tidelock.dev/tidelock/policy"
@@ -20,8 +21,11 @@ type state struct {
 	partitions     map[uint16]*partition.Partition
 }
 
-// policies are the HSM's policies now.
-func (h *HSM) policies() policy.Set { return h.state.Load().record.policies }
+// policies are the HSM's policies now, level its firmware level. Partitions that are
+// being opened see them before the state does.
+func (h *HSM) policies() policy.Set { return h.newest.Load().policies }
+
+func (h *HSM) level() firmware.Level { return h.newest.Load().level }
 
 // readRecord reads the record as a transaction sees it.
 func (h *HSM) readRecord(r keystore.Reader) (record, error) {
@@ -76,6 +80,7 @@ func (h *HSM) refresh() error {
 	if err != nil {
 		return err
 	}
+	h.newest.Store(&next.record)
 	var gone []*partition.Partition
 	last := h.state.Load()
 	if last == nil {
@@ -191,6 +196,17 @@ func (r *request) partition(number uint64) (*partition.Partition, error) {
 		return now.partitions[uint16(number)], nil
 	}
 	return nil, cryptoki.Errorf(cryptoki.CKR_SLOT_ID_INVALID, "slot %d", number)
+}
+
+// usable is partition for calls that do more than look at the slot. Errors: those of
+// partition, and CKR_ACCESS_ID_INVALID for an application whose client does not know the
+// partition's version.
+func (r *request) usable(number uint64) (*partition.Partition, error) {
+	p, err := r.partition(number)
+	if err != nil {
+		return nil, err
+	}
+	return p, firmware.ClientAccess(r.app.level, p.Version())
 }
 
 // visible are the slots of partitions that the caller may see, in their order.

@@ -43,4 +43,4 @@ func (p *Partition) Resize(w keystore.Writer, size uint64) error {
 
 // SetIdentity gives the drafted partition another identity than the one whose place it
 // takes has.
-func (d *Draft) SetIdentity(i Identity) { d.partition.identity.Store(&i) }
+func (d *Draft) SetIdentity(i Identity) { d.partition.Adopt(i) }

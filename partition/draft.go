@@ -32,8 +32,12 @@ func newDraft(c Config, id ID, kind Kind, i Identity) (*Draft, error) {
 	}
 	pub := seal.NewPartPub()
 	defer pub.Wipe()
+	p, err := newPartition(c, id, kind, i, pub)
+	if err != nil {
+		return nil, err
+	}
 	return &Draft{
-		partition: newPartition(c, id, kind, i, pub),
+		partition: p,
 		key:       c.Key.WrapPartPub(uint64(id), pub),
 		roles:     make(map[Role]*credential),
 	}, nil
@@ -191,7 +195,7 @@ func (d *Draft) Write(w keystore.Writer) error {
 	if err := p.SetIdentity(w, p.Identity()); err != nil {
 		return err
 	}
-	if err := p.putUsage(w, Usage{}); err != nil {
+	if err := p.putUsage(w, Usage{area: Area(p.id)}); err != nil {
 		return err
 	}
 	if d.domain != nil {
@@ -215,20 +219,30 @@ func (d *Draft) Write(w keystore.Writer) error {
 }
 
 // Erase removes the partition's key and all that is small. Nothing of the partition
-// can be read any more; Sweep removes the rest.
-func Erase(w keystore.Writer, id ID) error {
+// can be read any more; Sweep removes the rest, of the partition and of the area that is
+// returned.
+func Erase(w keystore.Writer, id ID) (area ID, err error) {
+	usage, err := w.Get(keystore.TableCounter, id.key(keyUsage))
+	if err != nil {
+		return 0, err
+	}
+	if len(usage) < usageSize {
+		return 0, errRecord
+	}
+	area = ID(binary.BigEndian.Uint32(usage[16:]))
 	for _, table := range []keystore.Table{keystore.TablePartition, keystore.TableCounter} {
 		if _, err := sweep(w, table, id, 0); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return area, nil
 }
 
 // sweepBatch is how many records Sweep removes in one transaction.
 const sweepBatch = 500
 
-// Sweep removes some of what an erased partition left, and tells whether that was all.
+// Sweep removes some of what an erased partition or an area left, and tells whether that
+// was all.
 func Sweep(s keystore.Store, id ID) (done bool, err error) {
 	err = s.Update(func(w keystore.Writer) error {
 		left := sweepBatch

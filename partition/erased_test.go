@@ -20,7 +20,11 @@ type erasing struct {
 
 func (s *erasing) Update(fn func(keystore.Writer) error) error {
 	if s.after--; s.after == 0 {
-		if err := s.Store.Update(func(w keystore.Writer) error { return partition.Erase(w, s.id) }); err != nil {
+		err := s.Store.Update(func(w keystore.Writer) error {
+			_, err := partition.Erase(w, s.id)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/keystore/memstore"
@@ -47,7 +48,7 @@ func newWorld(t *testing.T, size uint64, policies map[policy.ID]uint64) *world {
 	w.config = partition.Config{
 		Store: store, Key: key, Counters: key.Counters(), Stretcher: seal.NewStretcher(true), Verifier: seal.NewVerifier(),
 		Audit: log, Cost: seal.TestCost, Boot: 1, Now: func() time.Time { return w.now },
-		HSMPolicies: func() policy.Set { return w.policies },
+		HSMPolicies: func() policy.Set { return w.policies }, Level: func() firmware.Level { return firmware.Newest },
 		Lost: func(_ keystore.Writer, _ *partition.Partition, role partition.Role) (func(), error) {
 			w.lost = append(w.lost, role)
 			return nil, nil
@@ -89,7 +90,8 @@ func (w *world) initialize(label, pin string) error {
 		if err := d.Write(u); err != nil {
 			return err
 		}
-		return partition.Erase(u, old.ID())
+		_, err := partition.Erase(u, old.ID())
+		return err
 	})
 	old.Retire()
 	w.next++

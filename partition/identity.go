@@ -8,9 +8,6 @@ import (
 	"tidelock.dev/tidelock/seal"
 )
 
-// Overhead is what a partition takes of its HSM's memory beside its size, in bytes.
-const Overhead = 15560
-
 // Identity is what a partition is called and how it is set up.
 type Identity struct {
 	// Label is 1 to 32 characters.
@@ -56,6 +53,7 @@ func (p *Partition) SetIdentity(w keystore.Writer, i Identity) error {
 // Adopt takes a written identity over. Permits from before it are void.
 func (p *Partition) Adopt(i Identity) {
 	p.identity.Store(&i)
+	p.services.Store(newServices(p.level, p.config.HSMPolicies(), i.Policies))
 	p.epoch.Add(1)
 }
 

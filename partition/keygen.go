@@ -3,22 +3,34 @@ package partition
 import (
 	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
-	"tidelock.dev/tidelock/mech"
 	"tidelock.dev/tidelock/object"
 )
 
 // generator finds the mechanism of a key generation and checks that it makes what
-// flag says. Error: CKR_MECHANISM_INVALID.
-func generator(m *cryptoki.Mechanism, flag cryptoki.Flags) (*mech.Mechanism, error) {
-	entry, known := mech.Lookup(m.Type)
-	if !known || entry.Flags&flag == 0 {
-		return nil, cryptoki.Errorf(cryptoki.CKR_MECHANISM_INVALID, "%v generates no such key", m.Type)
+// flag says, in the size that the template asks for. Errors: CKR_MECHANISM_INVALID,
+// CKR_MECHANISM_PARAM_INVALID, CKR_KEY_SIZE_RANGE.
+func (s *Session) generator(m *cryptoki.Mechanism, flag cryptoki.Flags, t cryptoki.Template) (service, error) {
+	offer, err := s.partition.offer(m.Type, flag)
+	if err != nil {
+		return offer, err
 	}
-	if m.Shape != entry.Shape {
-		return nil, cryptoki.Errorf(cryptoki.CKR_MECHANISM_PARAM_INVALID, "%v takes no such parameter", m.Type)
+	if m.Shape != offer.Shape {
+		return offer, cryptoki.Errorf(cryptoki.CKR_MECHANISM_PARAM_INVALID, "%v takes no such parameter", m.Type)
 	}
-	return entry, nil
+	for _, sized := range []cryptoki.AttributeType{cryptoki.CKA_MODULUS_BITS, cryptoki.CKA_VALUE_LEN} {
+		value, _ := t.Find(sized)
+		if size, given := cryptoki.ParseULong(value); given && size <= mostKey {
+			if err := offer.permit(flag, size, s.partition.Approved()); err != nil {
+				return offer, err
+			}
+		}
+	}
+	return offer, nil
 }
+
+// mostKey is above every size that a key can have; what a template says beyond it is for
+// the mechanism to refuse.
+const mostKey = 1 << 20
 
 // boolIn reads a CK_BBOOL from a template. What is not one is found by the rules of
 // the object.
@@ -33,7 +45,7 @@ func boolIn(t cryptoki.Template, typ cryptoki.AttributeType, otherwise bool) boo
 
 // GenerateKey is C_GenerateKey.
 func (s *Session) GenerateKey(token Token, m *cryptoki.Mechanism, t cryptoki.Template) (cryptoki.ObjectHandle, error) {
-	entry, err := generator(m, cryptoki.CKF_GENERATE)
+	entry, err := s.generator(m, cryptoki.CKF_GENERATE, t)
 	if err != nil {
 		return 0, err
 	}
@@ -41,6 +53,9 @@ func (s *Session) GenerateKey(token Token, m *cryptoki.Mechanism, t cryptoki.Tem
 		return first(made), err
 	}
 	ctx, typ := s.context(object.Generated, m.Type), entry.KeyTypes[0]
+	if err := s.partition.admit(t); err != nil {
+		return 0, err
+	}
 	// All that can be refused is refused before the expense of making the key.
 	if err := object.Check(ctx, cryptoki.CKO_SECRET_KEY, typ, t); err != nil {
 		return 0, err
@@ -63,7 +78,7 @@ func (s *Session) GenerateKey(token Token, m *cryptoki.Mechanism, t cryptoki.Tem
 
 // GenerateKeyPair is C_GenerateKeyPair. Both halves are stored, or neither.
 func (s *Session) GenerateKeyPair(token Token, m *cryptoki.Mechanism, public, private cryptoki.Template) (pub, priv cryptoki.ObjectHandle, err error) {
-	entry, err := generator(m, cryptoki.CKF_GENERATE_KEY_PAIR)
+	entry, err := s.generator(m, cryptoki.CKF_GENERATE_KEY_PAIR, public)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -75,6 +90,9 @@ func (s *Session) GenerateKeyPair(token Token, m *cryptoki.Mechanism, public, pr
 		return made[0], made[1], nil
 	}
 	ctx, typ := s.context(object.Generated, m.Type), entry.KeyTypes[0]
+	if err := s.partition.admit(private); err != nil {
+		return 0, 0, err
+	}
 	if err := object.Check(ctx, cryptoki.CKO_PUBLIC_KEY, typ, public); err != nil {
 		return 0, 0, err
 	}

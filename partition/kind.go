@@ -54,6 +54,8 @@ type roleRule struct {
 	writes bool
 	// maker is the role that makes this one, RoleNone one that makes itself.
 	maker Role
+	// versioned says that only a partition of version 1 has the role.
+	versioned bool
 }
 
 // auditorPause is how long an Auditor who was wrong too often waits.
@@ -66,6 +68,10 @@ var roleRules = map[Role]roleRule{
 	RoleCryptoOfficer: {
 		name: "Crypto Officer", kind: Application, user: cryptoki.CKU_USER, audit: audit.RoleCryptoOfficer,
 		private: true, writes: true, maker: RolePartitionSO,
+	},
+	RoleLimitedCryptoOfficer: {
+		name: "Limited Crypto Officer", kind: Application, user: cryptoki.CKU_LIMITED_CRYPTO_OFFICER, audit: audit.RoleLimitedCryptoOfficer,
+		private: true, writes: true, maker: RoleCryptoOfficer, versioned: true,
 	},
 	RoleCryptoUser: {
 		name: "Crypto User", kind: Application, user: cryptoki.CKU_CRYPTO_USER, audit: audit.RoleCryptoUser,
@@ -81,11 +87,8 @@ var roleRules = map[Role]roleRule{
 
 // String returns the name that operators know the role by.
 func (r Role) String() string {
-	switch r {
-	case RoleNone:
+	if r == RoleNone {
 		return "nobody"
-	case RoleLimitedCryptoOfficer:
-		return "Limited Crypto Officer"
 	}
 	return roleRules[r].name
 }
@@ -108,7 +111,11 @@ func (p *Partition) Roles() []Role {
 	if p.kind == Administration {
 		return []Role{RoleHSMSO, RoleAuditor}
 	}
-	return []Role{RolePartitionSO, RoleCryptoOfficer, RoleCryptoUser}
+	roles := []Role{RolePartitionSO, RoleCryptoOfficer}
+	if p.Identity().Version == 1 {
+		roles = append(roles, RoleLimitedCryptoOfficer)
+	}
+	return append(roles, RoleCryptoUser)
 }
 
 // RoleOf maps a CKU_ number to a role. Whether the role has a PIN is for the login to
@@ -122,7 +129,7 @@ func (p *Partition) RoleOf(u cryptoki.UserType) (Role, error) {
 		}
 	}
 	if u == cryptoki.CKU_LIMITED_CRYPTO_OFFICER && p.kind == Application {
-		return RoleNone, cryptoki.CKR_USER_PIN_NOT_INITIALIZED
+		return RoleNone, cryptoki.Errorf(cryptoki.CKR_USER_PIN_NOT_INITIALIZED, "only a partition of version 1 has a Limited Crypto Officer")
 	}
 	return RoleNone, cryptoki.Errorf(cryptoki.CKR_USER_TYPE_INVALID, "user type %#x", uint64(u))
 }

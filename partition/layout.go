@@ -21,10 +21,10 @@ type ID uint32
 //	TableCounter    id 't' role        wrong PINs in a row
 //	TableCounter    id 'a' application a login's ticket
 //	TableCounter    id 'h'             last object handle given
-//	TableCounter    id 'u'             how full it is
-//	TableObject     id handle          an object
-//	TableIndex      id attribute hash handle   an object by a keyed hash of an attribute
-//	TableIndex      id 0 token         handles that a creating call made
+//	TableCounter    id 'u'             where its objects are, and how full it is
+//	TableObject     area handle        an object
+//	TableIndex      area attribute hash handle   an object by a keyed hash of an attribute
+//	TableIndex      area 0 token       handles that a creating call made
 const (
 	keyIdentity = 'i'
 	keyKey      = 'k'
@@ -43,10 +43,8 @@ func (id ID) key(kind byte, rest ...byte) []byte {
 
 func (id ID) roleKey(kind byte, role Role) []byte { return id.key(kind, byte(role)) }
 
-func (id ID) objectPrefix() []byte { return binary.BigEndian.AppendUint32(nil, uint32(id)) }
-
-func (id ID) objectKey(h cryptoki.ObjectHandle) []byte {
-	return binary.BigEndian.AppendUint64(id.objectPrefix(), uint64(h))
+func (p *Partition) objectKey(h cryptoki.ObjectHandle) []byte {
+	return binary.BigEndian.AppendUint64(p.objectPrefix(), uint64(h))
 }
 
 // hashSize is the length of an index hash: 128 bits of HMAC-SHA-256 make two values
@@ -60,7 +58,7 @@ var indexed = [...]cryptoki.AttributeType{
 
 // indexPrefix is what the index entries of all objects with this value begin with.
 func (p *Partition) indexPrefix(t cryptoki.AttributeType, value []byte) []byte {
-	k := binary.BigEndian.AppendUint64(p.id.objectPrefix(), uint64(t)+1)
+	k := binary.BigEndian.AppendUint64(p.objectPrefix(), uint64(t)+1)
 	sum := p.index.Sum(seal.NewContext("attribute").Uint64(uint64(t)).Bytes(value))
 	return append(k, sum[:hashSize]...)
 }
@@ -72,7 +70,7 @@ func (p *Partition) indexKey(t cryptoki.AttributeType, value []byte, h cryptoki.
 // tokenKey is where the handles of a creating call are found: below attribute
 // number 0, which indexPrefix never uses.
 func (p *Partition) tokenKey(t Token) []byte {
-	k := binary.BigEndian.AppendUint64(p.id.objectPrefix(), 0)
+	k := binary.BigEndian.AppendUint64(p.objectPrefix(), 0)
 	return append(k, t[:]...)
 }
 

@@ -49,13 +49,16 @@ func (s *Session) mayHold(token, confidential bool) error {
 
 // context is what the object rules want to know of the session.
 func (s *Session) context(origin object.Origin, mechanism cryptoki.MechanismType) object.Context {
-	return object.Context{Origin: origin, Mechanism: mechanism, LoggedIn: s.member.Role().usesPrivate()}
+	return object.Context{Origin: origin, Mechanism: mechanism, LoggedIn: s.member.Role().usesPrivate(), Format: s.partition.format}
 }
 
 // Create is C_CreateObject.
 func (s *Session) Create(token Token, t cryptoki.Template) (cryptoki.ObjectHandle, error) {
 	if made, err := s.created(token, boolIn(t, cryptoki.CKA_TOKEN, false)); made != nil || err != nil {
 		return first(made), err
+	}
+	if err := s.partition.admit(t); err != nil {
+		return 0, err
 	}
 	o, err := object.FromTemplate(s.context(object.Created, cryptoki.MechanismType(cryptoki.UnavailableInformation)), t)
 	if err != nil {
@@ -95,6 +98,9 @@ func (s *Session) Copy(token Token, h cryptoki.ObjectHandle, t cryptoki.Template
 	}
 	if made, err := s.created(token, boolIn(t, cryptoki.CKA_TOKEN, r.object.Token())); made != nil || err != nil {
 		return first(made), err
+	}
+	if err := s.partition.admit(t); err != nil {
+		return 0, err
 	}
 	o, err := r.object.Copy(t)
 	if err != nil {
@@ -204,6 +210,9 @@ func (s *Session) Attributes(h cryptoki.ObjectHandle, types []uint64, visit func
 	result := cryptoki.CKR_OK
 	for _, t := range types {
 		value, status := r.object.Read(cryptoki.AttributeType(t))
+		if s.partition.hidden(cryptoki.AttributeType(t)) {
+			value, status = nil, object.Absent
+		}
 		visit(status, value)
 		switch {
 		case status == object.Absent:
@@ -225,6 +234,9 @@ func (s *Session) SetAttributes(h cryptoki.ObjectHandle, t cryptoki.Template) er
 		return err
 	}
 	if err := s.mayStore(r.object); err != nil {
+		return err
+	}
+	if err := s.partition.admit(t); err != nil {
 		return err
 	}
 	if r.object.Token() {
@@ -253,6 +265,11 @@ const MaxFind = 4096
 func (s *Session) Find(t cryptoki.Template, after cryptoki.ObjectHandle, limit int) (found []cryptoki.ObjectHandle, more bool, err error) {
 	if limit < 1 || limit > MaxFind {
 		limit = MaxFind
+	}
+	for _, a := range t {
+		if s.partition.hidden(a.Type) {
+			return nil, false, nil // no object that can be seen has it
+		}
 	}
 	take := func(r *resident) bool {
 		if s.member.sees(r) && r.object.Matches(t) {

@@ -77,7 +77,7 @@ func (s *Session) setRole(user cryptoki.UserType, pin secret.Bytes, reset bool) 
 		kek = seal.NewPartKEK()
 		defer kek.Wipe()
 	}
-	if kek == nil && (role == RoleCryptoUser || old != nil && role.usesPrivate()) {
+	if kek == nil && (maker == RoleCryptoOfficer || old != nil && role.usesPrivate()) {
 		return cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "the %v does not hold the partition's key", maker)
 	}
 	event, epoch := audit.EventRoleCreate, uint64(1)
@@ -118,7 +118,7 @@ func (p *Partition) anybodyIs(fits func(Role) bool) bool {
 // mayReset tells whether a role that is there may be given another PIN by its maker.
 func (p *Partition) mayReset(role Role) bool {
 	switch role {
-	case RoleCryptoUser:
+	case RoleCryptoUser, RoleLimitedCryptoOfficer:
 		return true
 	case RoleCryptoOfficer:
 		return p.config.HSMPolicies().On(policy.ResetPIN)

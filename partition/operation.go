@@ -80,10 +80,11 @@ func (s *Session) init(f mech.Function, m *cryptoki.Mechanism, handle cryptoki.O
 	if s.operations[f] != nil {
 		return cryptoki.CKR_OPERATION_ACTIVE
 	}
-	entry, known := mech.Lookup(m.Type)
-	if !known || entry.Flags&flagOf[f] == 0 {
-		return cryptoki.Errorf(cryptoki.CKR_MECHANISM_INVALID, "%v does not offer this function", m.Type)
+	offer, err := s.partition.offer(m.Type, flagOf[f])
+	if err != nil {
+		return err
 	}
+	entry := offer.Mechanism
 	op := &operation{mechanism: entry, epoch: s.Epoch(), logins: s.member.logins.Load()}
 	var key mech.Key
 	if f != mech.Digest {
@@ -92,6 +93,9 @@ func (s *Session) init(f mech.Function, m *cryptoki.Mechanism, handle cryptoki.O
 			return err
 		}
 		if key, err = r.parsedKey(); err != nil {
+			return err
+		}
+		if err := s.partition.mayUse(offer, flagOf[f], r); err != nil {
 			return err
 		}
 		op.key = r

@@ -9,7 +9,9 @@ import (
 
 	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/object"
 	"tidelock.dev/tidelock/policy"
 	"tidelock.dev/tidelock/seal"
 )
@@ -32,6 +34,9 @@ type Config struct {
 	Now  func() time.Time
 	// TicketLife is how long a ticket outlives the server; 0 turns tickets off.
 	TicketLife time.Duration
+	// Level gives the HSM's firmware level as it is now. A partition that is open keeps
+	// the one that it was opened at.
+	Level func() firmware.Level
 	// HSMPolicies gives the HSM's policies as they are now.
 	HSMPolicies func() policy.Set
 	// Lost is called in the update that counts the last wrong PIN of a role whose loss
@@ -45,7 +50,11 @@ type Partition struct {
 	config   Config
 	id       ID
 	kind     Kind
+	level    firmware.Level
+	format   object.Format
+	overhead uint64
 	identity atomic.Pointer[Identity]
+	services atomic.Pointer[services]
 	// initialized says that there is an SO.
 	initialized bool
 	records     *seal.Key // the partition's own records
@@ -55,6 +64,8 @@ type Partition struct {
 
 	// private opens the values of private objects; nil while no user is logged in.
 	private atomic.Pointer[seal.Key]
+	// area is where the objects are; changed inside an update.
+	area atomic.Uint32
 	// epoch counts what may make a permit untrue for any application.
 	epoch atomic.Uint64
 
@@ -121,35 +132,59 @@ func open(r keystore.Reader, c Config, id ID) (*Partition, error) {
 	if err != nil {
 		return nil, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the identity of partition %d: %w", id, err)
 	}
-	p := newPartition(c, id, kind, identity, pub)
+	p, err := newPartition(c, id, kind, identity, pub)
+	if err != nil {
+		return nil, err
+	}
+	u, err := p.usage(r)
+	if err != nil {
+		return nil, err
+	}
+	p.area.Store(uint32(u.area))
 	officer, err := p.credentialOf(r, p.Roles()[0])
 	p.initialized = officer != nil
 	return p, err
 }
 
-func newPartition(c Config, id ID, kind Kind, identity Identity, pub *seal.PartPub) *Partition {
+func newPartition(c Config, id ID, kind Kind, identity Identity, pub *seal.PartPub) (*Partition, error) {
+	level, err := firmware.Describe(c.Level())
+	if err != nil {
+		return nil, err
+	}
 	p := &Partition{
-		config: c, id: id, kind: kind,
+		config: c, id: id, kind: kind, level: level.Level, format: object.Format(level.Format), overhead: level.Overhead,
 		records: pub.Records(), objects: pub.Objects(), index: pub.Index(),
 		roles:   make(map[Role]*sync.Mutex),
 		cache:   cache{entries: make(map[cryptoki.ObjectHandle]*resident)},
 		members: make(map[*Member]struct{}),
 	}
-	p.identity.Store(&identity)
-	for _, role := range p.Roles() {
-		p.roles[role] = new(sync.Mutex)
+	p.area.Store(uint32(Area(id)))
+	p.Adopt(identity)
+	for role, rule := range roleRules {
+		if rule.kind == kind {
+			p.roles[role] = new(sync.Mutex)
+		}
 	}
 	// Half of the epoch's bits are the start of the server: a permit from before it is
 	// older than any of this one.
 	p.epoch.Store(c.Boot << 32)
-	return p
+	return p, nil
 }
+
+// Level is the firmware level that the partition was opened at.
+func (p *Partition) Level() firmware.Level { return p.level }
+
+// Overhead is what the partition takes of its HSM's memory beside its size, in bytes.
+func (p *Partition) Overhead() uint64 { return p.overhead }
 
 // ID is the partition's number in the store.
 func (p *Partition) ID() ID { return p.id }
 
 // Initialized tells whether the partition has an SO.
 func (p *Partition) Initialized() bool { return p.initialized }
+
+// Version is the partition version, 0 or 1.
+func (p *Partition) Version() uint8 { return p.identity.Load().Version }
 
 // Label is the partition's label.
 func (p *Partition) Label() string { return p.Identity().Label }

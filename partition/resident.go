@@ -75,6 +75,12 @@ func (c *cache) remove(h cryptoki.ObjectHandle) {
 	delete(c.entries, h)
 }
 
+func (c *cache) removeAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.entries)
+}
+
 // removePrivate forgets the private objects, when nobody is logged in any more.
 func (c *cache) removePrivate() {
 	c.mu.Lock()

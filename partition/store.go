@@ -149,7 +149,7 @@ func (p *Partition) put(w keystore.Writer, h cryptoki.ObjectHandle, token Token,
 	if err != nil {
 		return err
 	}
-	if err := w.Put(keystore.TableObject, p.id.objectKey(h), record); err != nil {
+	if err := w.Put(keystore.TableObject, p.objectKey(h), record); err != nil {
 		return err
 	}
 	for _, t := range indexed {
@@ -172,7 +172,7 @@ func (p *Partition) load(h cryptoki.ObjectHandle, m *Member) (*resident, error) 
 	epoch := p.epoch.Load()
 	var o *object.Object
 	err := p.config.Store.View(func(r keystore.Reader) error {
-		record, err := r.Get(keystore.TableObject, p.id.objectKey(h))
+		record, err := r.Get(keystore.TableObject, p.objectKey(h))
 		if err != nil || record == nil {
 			return err
 		}
@@ -193,7 +193,7 @@ func (p *Partition) load(h cryptoki.ObjectHandle, m *Member) (*resident, error) 
 // destroy erases a token object, durably, with the entry in the audit log.
 func (p *Partition) destroy(h cryptoki.ObjectHandle, m *Member, entry audit.Record) error {
 	err := p.config.Store.Update(func(w keystore.Writer) error {
-		key := p.id.objectKey(h)
+		key := p.objectKey(h)
 		record, err := w.Get(keystore.TableObject, key)
 		if err != nil {
 			return err
@@ -234,7 +234,7 @@ func (p *Partition) destroy(h cryptoki.ObjectHandle, m *Member, entry audit.Reco
 // change is C_SetAttributeValue on a token object, durably.
 func (p *Partition) change(h cryptoki.ObjectHandle, t cryptoki.Template, m *Member) error {
 	err := p.config.Store.Update(func(w keystore.Writer) error {
-		record, err := w.Get(keystore.TableObject, p.id.objectKey(h))
+		record, err := w.Get(keystore.TableObject, p.objectKey(h))
 		if err != nil {
 			return err
 		}
@@ -283,7 +283,7 @@ func (p *Partition) changed(h cryptoki.ObjectHandle) {
 // that the template's most selective indexed attribute leaves, until take returns
 // false. take decides whether an object matches: an index only narrows.
 func (p *Partition) search(t cryptoki.Template, after cryptoki.ObjectHandle, take func(*resident) bool) error {
-	table, prefix := keystore.TableObject, p.id.objectPrefix()
+	table, prefix := keystore.TableObject, p.objectPrefix()
 	for _, attribute := range indexed {
 		if value, given := t.Find(attribute); given {
 			table, prefix = keystore.TableIndex, p.indexPrefix(attribute, value)
@@ -301,7 +301,7 @@ func (p *Partition) search(t cryptoki.Template, after cryptoki.ObjectHandle, tak
 				return take(known), nil
 			}
 			if table == keystore.TableIndex {
-				if record, err = r.Get(keystore.TableObject, p.id.objectKey(h)); err != nil {
+				if record, err = r.Get(keystore.TableObject, p.objectKey(h)); err != nil {
 					return false, err
 				}
 			}

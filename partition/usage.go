@@ -15,10 +15,13 @@ type Usage struct {
 	Used uint64
 	// Objects is their number.
 	Objects uint64
+	// area is where they are.
+	area ID
 }
 
-// A usage record is both numbers in eight bytes each, and a MAC. It moves in the
-// transaction of the object, so nothing is ever counted twice or forgotten.
+// A usage record is both numbers in eight bytes each, the area in four, and a MAC. It
+// moves in the transaction of the object, so nothing is ever counted twice or forgotten.
+const usageSize = 8 + 8 + 4
 
 func (p *Partition) usageContext(b []byte) seal.Context {
 	return seal.NewContext("usage").Uint64(uint64(p.id)).Bytes(b)
@@ -27,6 +30,7 @@ func (p *Partition) usageContext(b []byte) seal.Context {
 func (p *Partition) putUsage(w keystore.Writer, u Usage) error {
 	b := binary.BigEndian.AppendUint64(nil, u.Used)
 	b = binary.BigEndian.AppendUint64(b, u.Objects)
+	b = binary.BigEndian.AppendUint32(b, uint32(u.area))
 	sum := p.config.Counters.Sum(p.usageContext(b))
 	return w.Put(keystore.TableCounter, p.id.key(keyUsage), append(b, sum[:]...))
 }
@@ -39,10 +43,10 @@ func (p *Partition) usage(r keystore.Reader) (Usage, error) {
 	if b == nil && p.retired.Load() {
 		return Usage{}, cryptoki.Errorf(cryptoki.CKR_DEVICE_REMOVED, "the partition was erased")
 	}
-	if len(b) != 16+seal.MACSize || !p.config.Counters.Verify(p.usageContext(b[:16]), b[16:]) {
+	if len(b) != usageSize+seal.MACSize || !p.config.Counters.Verify(p.usageContext(b[:usageSize]), b[usageSize:]) {
 		return Usage{}, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the usage of partition %d is missing or damaged", p.id)
 	}
-	return Usage{Used: binary.BigEndian.Uint64(b), Objects: binary.BigEndian.Uint64(b[8:])}, nil
+	return Usage{Used: binary.BigEndian.Uint64(b), Objects: binary.BigEndian.Uint64(b[8:]), area: ID(binary.BigEndian.Uint32(b[16:]))}, nil
 }
 
 // Usage is how full the partition is now.
@@ -63,6 +67,9 @@ func (p *Partition) occupy(w keystore.Writer, come, gone []*object.Object) error
 	u, err := p.usage(w)
 	if err != nil {
 		return err
+	}
+	if u.area != ID(p.area.Load()) {
+		return cryptoki.Errorf(cryptoki.CKR_DEVICE_REMOVED, "the partition was emptied meanwhile")
 	}
 	before := u.Used
 	for _, o := range gone {

@@ -26,6 +26,10 @@ const (
 	MaxFailedLogins ID = 20
 	MinPIN          ID = 25 // stored as 255 less the minimum
 	MaxPIN          ID = 26
+	NonLocalSigning ID = 17 // keys whose CKA_LOCAL is false may sign
+	RawRSA          ID = 18 // CKM_RSA_X_509 is offered
+	RSAPKCS         ID = 33 // CKM_RSA_PKCS is offered
+	KeyDates        ID = 39 // CKA_START_DATE and CKA_END_DATE are enforced
 )
 
 // Set holds a value for each policy of a level. The zero Set is empty; With makes

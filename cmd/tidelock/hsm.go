@@ -93,6 +93,7 @@ func hsmInitCommand() *cobra.Command {
 	var label string
 	var kdf string
 	var sure confirmation
+	var shape shapeFlags
 	cmd := &cobra.Command{
 		Use:   "init --label LABEL",
 		Short: "Make the HSM SO, or start again with him",
@@ -102,8 +103,8 @@ SO, who stays, with the policies; every partition is destroyed.
 
 With --home and a directory that is not there, or empty, it makes the HSM in it, without a server: the
 root key lies in a file in it, root.key, which belongs to the user that runs the
-server.`,
-		Example: "  tidelock hsm init --home /var/lib/tidelock --label site-a\n  tidelock hsm init --label site-a --dry-run",
+server. Such an HSM may be of any firmware level, memory and number of partitions.`,
+		Example: "  tidelock hsm init --home /var/lib/tidelock --label site-a\n  tidelock hsm init --home /tmp/old --label old --firmware 7.4.2 --memory 16MB --partitions 10\n  tidelock hsm init --label site-a --dry-run",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if label == "" {
@@ -113,7 +114,10 @@ server.`,
 				return wrongUse("--kdf %s: the password hash is default or test", kdf)
 			}
 			if dir, fresh := freshHome(cmd); fresh {
-				return newHSM(cmd, dir, label, kdf == "test", &p, &sure)
+				return newHSM(cmd, dir, label, kdf == "test", &shape, &p, &sure)
+			}
+			if shape.given(cmd) {
+				return wrongUse("--firmware, --memory and --partitions are for a new HSM: this one is there already")
 			}
 			c, err := administer(cmd)
 			if err != nil {
@@ -154,6 +158,7 @@ server.`,
 	}
 	cmd.Flags().StringVar(&label, "label", "", "label that the HSM gets")
 	cmd.Flags().StringVar(&kdf, "kdf", "default", "password hash of a new HSM: default, or test, which costs nothing and marks the HSM as a test HSM")
+	shape.add(cmd.Flags())
 	p.flags(cmd, false)
 	sure.flags(cmd)
 	return cmd
@@ -173,7 +178,11 @@ func freshHome(cmd *cobra.Command) (dir string, fresh bool) {
 }
 
 // newHSM makes an HSM in a new directory.
-func newHSM(cmd *cobra.Command, dir, label string, test bool, p *pins, sure *confirmation) error {
+func newHSM(cmd *cobra.Command, dir, label string, test bool, flags *shapeFlags, p *pins, sure *confirmation) error {
+	shape, err := flags.parse()
+	if err != nil {
+		return err
+	}
 	if sure.dryRun {
 		return printLoss(cmd, nil)
 	}
@@ -182,7 +191,7 @@ func newHSM(cmd *cobra.Command, dir, label string, test bool, p *pins, sure *con
 		return err
 	}
 	defer pin.Wipe()
-	h, err := home.New{Label: label, SOPIN: pin, Test: test}.Make(dir)
+	h, err := home.New{Label: label, SOPIN: pin, Test: test, Shape: shape}.Make(dir)
 	if err != nil {
 		return fmt.Errorf("making the HSM: %w", err)
 	}

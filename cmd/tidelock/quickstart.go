@@ -11,7 +11,8 @@ import (
 
 func quickstartCommand() *cobra.Command {
 	var p home.Quickstart
-	var partitionVersion int
+	var partitionVersion uint8
+	var shape shapeFlags
 	var kdf string
 	cmd := &cobra.Command{
 		Use:   "quickstart --home DIR --label LABEL --so-pin PIN --pin PIN",
@@ -33,10 +34,13 @@ itself.`,
 				return errors.New("quickstart needs --label, --so-pin and --pin")
 			case kdf != "default" && kdf != "test":
 				return fmt.Errorf("--kdf %s: the password hash is default or test", kdf)
-			case partitionVersion == 1:
-				return errors.New("--partition-version 1: this release makes V0 partitions only; V1 (Scalable Key Storage, Per-Key Authorization) is not part of it")
-			case partitionVersion != 0:
-				return fmt.Errorf("--partition-version %d: a partition is of version 0 or 1", partitionVersion)
+			}
+			var err error
+			if p.Shape, err = shape.parse(); err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("partition-version") {
+				p.Version = &partitionVersion
 			}
 			p.Test = kdf == "test"
 			h, err := p.Make(dir)
@@ -61,6 +65,7 @@ itself.`,
 	f.StringVar(&p.SOPIN, "so-pin", "", "PIN of the HSM SO and the Partition SO, 4 to 255 characters")
 	f.StringVar(&p.PIN, "pin", "", "PIN of the Crypto Officer, 4 to 255 characters")
 	f.StringVar(&kdf, "kdf", "default", "password hash: default, or test, which costs nothing and marks the HSM as a test HSM")
-	f.IntVar(&partitionVersion, "partition-version", 0, "version of the partition")
+	f.Uint8Var(&partitionVersion, "partition-version", 0, "version of the partition, 0 or 1; from firmware 7.7.0 on")
+	shape.add(f)
 	return cmd
 }

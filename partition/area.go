@@ -1,0 +1,58 @@
+package partition
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"tidelock.dev/tidelock/keystore"
+)
+
+// An area is where a partition's objects and their index lie in the store. The partition
+// may move to another area, or to an empty one, with one small update; Sweep removes
+// what the old one held. Areas have numbers of their own, among those of partitions and
+// with the top bit set.
+const areaBit ID = 1 << 31
+
+// Area is the area of a number that was given out as a partition's.
+func Area(id ID) ID { return id | areaBit }
+
+func (p *Partition) objectPrefix() []byte { return ID(p.area.Load()).objectPrefix() }
+
+func (id ID) objectPrefix() []byte { return binary.BigEndian.AppendUint32(nil, uint32(id)) }
+
+// Clear leaves the partition without objects, inside an update, under an identity that
+// Cleared makes the running partition's. It returns the area to sweep.
+func (p *Partition) Clear(w keystore.Writer, area ID, i Identity) (old ID, err error) {
+	u, err := p.usage(w)
+	if err != nil {
+		return 0, err
+	}
+	if err := p.putUsage(w, Usage{area: area}); err != nil {
+		return 0, err
+	}
+	if i.Version == 0 {
+		if err := p.Dismiss(w, RoleLimitedCryptoOfficer); err != nil {
+			return 0, err
+		}
+	}
+	return u.area, p.SetIdentity(w, i)
+}
+
+// Cleared makes a durable Clear seen. Logins and sessions stay; session objects, which
+// were the partition's too, are gone, and with the keys every operation.
+func (p *Partition) Cleared(area ID, i Identity) {
+	p.area.Store(uint32(area))
+	p.Adopt(i)
+	p.cache.removeAll()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for m := range p.members {
+		if role := m.Role(); role != RoleNone && !slices.Contains(p.Roles(), role) {
+			p.exit(m)
+		}
+		m.epoch.Add(1)
+		m.mu.Lock()
+		m.dropLocked(func(*sessionObject) bool { return true })
+		m.mu.Unlock()
+	}
+}
