@@ -58,6 +58,8 @@ func init() {
 		wire.CallRoleState:     on(needApplication, (*request).roleState),
 		wire.CallPartitionInfo: on(needApplication, (*request).partitionInfo),
 
+		wire.CallFirmwareVersion: on(needApplication, (*request).firmwareVersion),
+
 		wire.CallHSMInit:         on(needApplication, (*request).hsmInit),
 		wire.CallHSMZeroize:      on(needApplication, (*request).hsmZeroize),
 		wire.CallHSMFactoryReset: on(needApplication, (*request).hsmFactoryReset),

@@ -45,6 +45,7 @@ const (
 	CallPartitionInfo        Call = 64
 	CallPartitionPolicies    Call = 65
 	CallSetPartitionPolicies Call = 66
+	CallFirmwareVersion      Call = 75
 	CallHSMInfo              Call = 100
 	CallPartitionList        Call = 101
 	CallStop                 Call = 102
@@ -109,6 +110,7 @@ var table = [...]callInfo{
 	{call: CallPartitionInfo, name: "PartitionInfo", request: func() Message { return new(PartitionInfoRequest) }, reply: func() Message { return new(PartitionInfoReply) }},
 	{call: CallPartitionPolicies, name: "PartitionPolicies", request: func() Message { return new(PartitionPoliciesRequest) }, reply: func() Message { return new(PartitionPoliciesReply) }},
 	{call: CallSetPartitionPolicies, name: "SetPartitionPolicies", request: func() Message { return new(SetPartitionPoliciesRequest) }, reply: func() Message { return new(SetPartitionPoliciesReply) }},
+	{call: CallFirmwareVersion, name: "FirmwareVersion", request: func() Message { return new(FirmwareVersionRequest) }, reply: func() Message { return new(FirmwareVersionReply) }},
 	{call: CallHSMInfo, name: "HSMInfo", request: func() Message { return new(HSMInfoRequest) }, reply: func() Message { return new(HSMInfoReply) }},
 	{call: CallPartitionList, name: "PartitionList", request: func() Message { return new(PartitionListRequest) }, reply: func() Message { return new(PartitionListReply) }},
 	{call: CallStop, name: "Stop", request: func() Message { return new(StopRequest) }, reply: func() Message { return new(StopReply) }},

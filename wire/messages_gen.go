@@ -1779,6 +1779,48 @@ func (m *SetPartitionPoliciesReply) Parse(b []byte) error {
 	return d.end(CallSetPartitionPolicies, "reply")
 }
 
+// FirmwareVersionRequest is the body of the request of FirmwareVersion.
+type FirmwareVersionRequest struct {
+	Slot uint64
+}
+
+// AppendTo implements Message.
+func (m *FirmwareVersionRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Slot)
+	return b
+}
+
+// Parse implements Message.
+func (m *FirmwareVersionRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Slot = d.u64("slot")
+	return d.end(CallFirmwareVersion, "request")
+}
+
+// FirmwareVersionReply is the body of the reply of FirmwareVersion.
+type FirmwareVersionReply struct {
+	Major uint8
+	Minor uint8
+	Patch uint8
+}
+
+// AppendTo implements Message.
+func (m *FirmwareVersionReply) AppendTo(b []byte) []byte {
+	b = appendU8(b, m.Major)
+	b = appendU8(b, m.Minor)
+	b = appendU8(b, m.Patch)
+	return b
+}
+
+// Parse implements Message.
+func (m *FirmwareVersionReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Major = d.u8("major")
+	m.Minor = d.u8("minor")
+	m.Patch = d.u8("patch")
+	return d.end(CallFirmwareVersion, "reply")
+}
+
 // HSMInfoRequest is the body of the request of HSMInfo.
 type HSMInfoRequest struct{}
 

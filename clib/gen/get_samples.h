@@ -249,6 +249,14 @@ static bool get_set_partition_policies(struct tl_view *v) {
            is_bool(m.erased, 0);
 }
 
+static bool get_firmware_version(struct tl_view *v) {
+    struct tl_firmware_version_reply m;
+    return tl_get_firmware_version(v, &m) &&
+           is_u8(m.major, 0) &&
+           is_u8(m.minor, 1) &&
+           is_u8(m.patch, 2);
+}
+
 static bool get_hsm_info(struct tl_view *v) {
     struct tl_hsm_info_reply m;
     return tl_get_hsm_info(v, &m) &&
@@ -398,6 +406,7 @@ static const struct get_sample get_samples[] = {
     {"PartitionInfo", get_partition_info},
     {"PartitionPolicies", get_partition_policies},
     {"SetPartitionPolicies", get_set_partition_policies},
+    {"FirmwareVersion", get_firmware_version},
     {"HSMInfo", get_hsm_info},
     {"PartitionList", get_partition_list},
     {"HSMSelfTest", get_hsm_self_test},

@@ -311,6 +311,13 @@ static void put_set_partition_policies(struct tl_buffer *b) {
     tl_put_set_partition_policies(b, &m);
 }
 
+static void put_firmware_version(struct tl_buffer *b) {
+    struct tl_firmware_version_request m = {
+        .slot = sample_u64(0),
+    };
+    tl_put_firmware_version(b, &m);
+}
+
 static void put_hsm_init(struct tl_buffer *b) {
     struct tl_hsm_init_request m = {
         .label = sample_text(0),
@@ -416,6 +423,7 @@ static const struct put_sample put_samples[] = {
     {"PartitionInfo", put_partition_info},
     {"PartitionPolicies", put_partition_policies},
     {"SetPartitionPolicies", put_set_partition_policies},
+    {"FirmwareVersion", put_firmware_version},
     {"HSMInit", put_hsm_init},
     {"SetHSMPolicies", put_set_hsm_policies},
     {"AuditRead", put_audit_read},

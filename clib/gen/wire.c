@@ -419,6 +419,17 @@ bool tl_get_set_partition_policies(struct tl_view *v, struct tl_set_partition_po
     return tl_view_end(v);
 }
 
+void tl_put_firmware_version(struct tl_buffer *b, const struct tl_firmware_version_request *m) {
+    tl_put_u64(b, m->slot);
+}
+
+bool tl_get_firmware_version(struct tl_view *v, struct tl_firmware_version_reply *m) {
+    m->major = tl_get_u8(v);
+    m->minor = tl_get_u8(v);
+    m->patch = tl_get_u8(v);
+    return tl_view_end(v);
+}
+
 bool tl_get_hsm_info(struct tl_view *v, struct tl_hsm_info_reply *m) {
     m->label = tl_get_bytes(v);
     m->serial = tl_get_bytes(v);

@@ -50,6 +50,7 @@ enum {
     TL_CALL_PARTITION_INFO = 64,
     TL_CALL_PARTITION_POLICIES = 65,
     TL_CALL_SET_PARTITION_POLICIES = 66,
+    TL_CALL_FIRMWARE_VERSION = 75,
     TL_CALL_HSM_INFO = 100,
     TL_CALL_PARTITION_LIST = 101,
     TL_CALL_STOP = 102,
@@ -559,6 +560,19 @@ struct tl_set_partition_policies_reply {
 
 void tl_put_set_partition_policies(struct tl_buffer *b, const struct tl_set_partition_policies_request *m);
 bool tl_get_set_partition_policies(struct tl_view *v, struct tl_set_partition_policies_reply *m);
+
+struct tl_firmware_version_request {
+    uint64_t slot;
+};
+
+struct tl_firmware_version_reply {
+    uint8_t major;
+    uint8_t minor;
+    uint8_t patch;
+};
+
+void tl_put_firmware_version(struct tl_buffer *b, const struct tl_firmware_version_request *m);
+bool tl_get_firmware_version(struct tl_view *v, struct tl_firmware_version_reply *m);
 
 struct tl_hsm_info_reply {
     struct tl_bytes label;
