@@ -12,13 +12,20 @@ type Origin uint8
 const (
 	Created   Origin = iota // C_CreateObject
 	Generated               // C_GenerateKey, C_GenerateKeyPair
+	Unwrapped               // C_UnwrapKey
+	Derived                 // C_DeriveKey
 )
 
 // Context is what the making of an object depends on besides its template.
 type Context struct {
 	Origin Origin
-	// Mechanism generated the key; CKA_KEY_GEN_MECHANISM. Not used for Created.
+	// Mechanism made the key; CKA_KEY_GEN_MECHANISM of a generated one. Not used for
+	// Created.
 	Mechanism cryptoki.MechanismType
+	// Base is the key that a derived one is made of, which it takes after.
+	Base *Object
+	// Limits are those of the partition.
+	Limits Limits
 	// LoggedIn says that a user is logged in who may use private objects: objects are
 	// then private by default.
 	LoggedIn bool
@@ -28,8 +35,8 @@ type Context struct {
 	Format Format
 }
 
-// Check finds what is wrong with the template of a key that is to be generated,
-// before the work of generating it. Errors: those of New.
+// Check finds what is wrong with the template of a key that is to be generated, unwrapped
+// or derived, before the work of that. Errors: those of New.
 func Check(ctx Context, class cryptoki.ObjectClass, keyType cryptoki.KeyType, t cryptoki.Template) error {
 	d, err := newDraft(ctx, class, keyType, t)
 	if err != nil {
@@ -39,9 +46,11 @@ func Check(ctx Context, class cryptoki.ObjectClass, keyType cryptoki.KeyType, t 
 	return d.check()
 }
 
-// New makes an object of the caller's template and, for a generated key, the
-// values that the mechanism made; they win over the template. It copies what it
-// keeps; the caller wipes its own.
+// New makes an object of the caller's template and, for a key that is generated,
+// unwrapped or derived, the values that the mechanism made; they win over the template. It
+// copies what it keeps; the caller wipes its own. An unwrapped key is sensitive, and a
+// derived one no less than its base: else wrapping and deriving were ways to read what is
+// sensitive.
 //
 // For what is wrong with the template it gives the codes of PKCS#11 3.2, 4.1.1:
 //   - CKR_ATTRIBUTE_TYPE_INVALID: an attribute that no object has
@@ -51,7 +60,10 @@ func Check(ctx Context, class cryptoki.ObjectClass, keyType cryptoki.KeyType, t 
 //   - CKR_TEMPLATE_INCOMPLETE: a missing attribute
 //   - CKR_TEMPLATE_INCONSISTENT: an attribute of other kinds of objects or given twice,
 //     a class or key type that is not the mechanism's, values or purposes that do
-//     not go together
+//     not go together, a key that is less protected than what it is made of
+//
+// Values that cannot be a key of the kind are CKR_WRAPPED_KEY_INVALID or, of a derived
+// key, CKR_KEY_SIZE_RANGE.
 func New(ctx Context, class cryptoki.ObjectClass, keyType cryptoki.KeyType, t, values cryptoki.Template) (*Object, error) {
 	d, err := newDraft(ctx, class, keyType, t)
 	if err != nil {

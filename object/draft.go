@@ -43,8 +43,11 @@ func newDraft(ctx Context, class cryptoki.ObjectClass, keyType cryptoki.KeyType,
 }
 
 func (r *rule) presence(o Origin) presence {
-	if o == Created {
+	switch {
+	case o == Created:
 		return r.create
+	case o != Generated && r.generate == required:
+		return optional // it follows from the value that is unwrapped or derived
 	}
 	return r.generate
 }
@@ -69,15 +72,23 @@ func (d *draft) give(g given) error {
 	return nil
 }
 
-// add takes the values in that a mechanism made. Error: CKR_GENERAL_ERROR, since
-// nothing that a caller does makes them bad.
+// add takes the values in that a mechanism made. Errors: CKR_WRAPPED_KEY_INVALID,
+// CKR_KEY_SIZE_RANGE of a derived key; CKR_GENERAL_ERROR of a generated one, since nothing
+// that a caller does makes it bad.
 func (d *draft) add(values cryptoki.Template) error {
 	if len(values) == 0 {
 		return nil
 	}
 	list, err := d.rules.resolve(values)
 	if err != nil {
-		return cryptoki.Errorf(cryptoki.CKR_GENERAL_ERROR, "%v made a %v that cannot be: %v", d.ctx.Mechanism, d.rules, err)
+		code := cryptoki.CKR_GENERAL_ERROR
+		switch d.ctx.Origin {
+		case Unwrapped:
+			code = cryptoki.CKR_WRAPPED_KEY_INVALID
+		case Derived:
+			code = cryptoki.CKR_KEY_SIZE_RANGE
+		}
+		return cryptoki.Errorf(code, "%v made a %v that cannot be: %v", d.ctx.Mechanism, d.rules, err)
 	}
 	for _, r := range d.rules.rules {
 		if r.marks&measured != 0 {
@@ -105,7 +116,30 @@ func (d *draft) check() error {
 	if err := checkTogether(func(t cryptoki.AttributeType) []byte { return d.attributes[t] }); err != nil {
 		return err
 	}
-	return checkMade(d.rules.kind, purposesOf(d.bool))
+	if err := d.checkProtection(); err != nil {
+		return err
+	}
+	p := purposesOf(d.bool)
+	if err := checkMade(d.rules.kind, p); err != nil {
+		return err
+	}
+	return d.ctx.Limits.checkPair(p)
+}
+
+// checkProtection keeps a key from being less protected than what it is made of.
+// Error: CKR_TEMPLATE_INCONSISTENT.
+func (d *draft) checkProtection() error {
+	sensitive, extractable := d.bool(cryptoki.CKA_SENSITIVE), d.bool(cryptoki.CKA_EXTRACTABLE)
+	switch {
+	case d.ctx.Origin == Unwrapped && !sensitive:
+		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "a key that is unwrapped is CKA_SENSITIVE")
+	case d.ctx.Origin != Derived:
+	case d.ctx.Base.Bool(cryptoki.CKA_SENSITIVE) && !sensitive:
+		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "the base key is CKA_SENSITIVE, and so is what is derived from it")
+	case !d.ctx.Base.Bool(cryptoki.CKA_EXTRACTABLE) && extractable:
+		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "the base key is not CKA_EXTRACTABLE, and so is not what is derived from it")
+	}
+	return nil
 }
 
 // checkTogether checks what holds between the attributes of an object.
@@ -174,11 +208,21 @@ func madeBy(d *draft) []byte {
 }
 
 func ifSensitive(d *draft) []byte {
-	return cryptoki.Bool(d.ctx.Origin == Generated && d.bool(cryptoki.CKA_SENSITIVE))
+	return cryptoki.Bool(d.keeps(cryptoki.CKA_ALWAYS_SENSITIVE) && d.bool(cryptoki.CKA_SENSITIVE))
 }
 
 func ifNotExtractable(d *draft) []byte {
-	return cryptoki.Bool(d.ctx.Origin == Generated && !d.bool(cryptoki.CKA_EXTRACTABLE))
+	return cryptoki.Bool(d.keeps(cryptoki.CKA_NEVER_EXTRACTABLE) && !d.bool(cryptoki.CKA_EXTRACTABLE))
+}
+
+// keeps tells whether the key's past does not speak against a flag of its history.
+func (d *draft) keeps(flag cryptoki.AttributeType) bool {
+	return d.ctx.Origin == Generated || d.ctx.Origin == Derived && d.ctx.Base.Bool(flag)
+}
+
+// sensitive is CKA_SENSITIVE unless the template says otherwise.
+func sensitive(d *draft) []byte {
+	return cryptoki.Bool(d.ctx.Origin != Derived || d.ctx.Base.Bool(cryptoki.CKA_SENSITIVE))
 }
 
 func modulusBits(d *draft) []byte {

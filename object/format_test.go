@@ -56,7 +56,7 @@ func TestPerKeyAttributesInTemplates(t *testing.T) {
 		{FormatPlain, attributes(cryptoki.CKA_ASSIGNED, false), cryptoki.CKR_ATTRIBUTE_TYPE_INVALID},
 		{FormatPerKey, attributes(cryptoki.CKA_ASSIGNED, false), cryptoki.CKR_OK},
 		{FormatPerKey, attributes(cryptoki.CKA_KEY_STATUS, []byte{1, 3, 0, 0}), cryptoki.CKR_ATTRIBUTE_READ_ONLY},
-		{FormatPerKey, attributes(cryptoki.CKA_FAILED_KEY_AUTH_COUNT, uint64(0)), cryptoki.CKR_ATTRIBUTE_READ_ONLY},
+		{FormatPerKey, attributes(cryptoki.CKA_FAILED_KEY_AUTH_COUNT, 0), cryptoki.CKR_ATTRIBUTE_READ_ONLY},
 	} {
 		_, err := FromTemplate(Context{LoggedIn: true, Format: c.format}, append(append(cryptoki.Template{}, samples["aes"]...), c.extra...))
 		if cryptoki.Code(err) != c.want {

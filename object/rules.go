@@ -134,8 +134,8 @@ const (
 // is private when it is made by somebody who is logged in. Certificates are public by
 // default, since programs look for them before they log in.
 //
-// Not offered: CKA_CHECK_VALUE and CKA_PUBLIC_KEY_INFO, which the standard makes
-// optional, and the template attributes of wrapping, unwrapping and deriving.
+// CKA_TRUSTED is false until the SO sets it (Trust). Not offered: CKA_CHECK_VALUE and
+// CKA_PUBLIC_KEY_INFO, which the standard makes optional.
 var table = []rule{
 	// All objects (4.4).
 	{cryptoki.CKA_CLASS, all, number, required, optional, fixed, asSet, ofClass, bound},
@@ -188,9 +188,12 @@ var table = []rule{
 	{cryptoki.CKA_ENCAPSULATE, publicKeys, boolean, optional, optional, free, asSet, no, bound},
 	{cryptoki.CKA_DECAPSULATE, privateKeys, boolean, optional, optional, free, asSet, no, bound},
 	{cryptoki.CKA_TRUSTED, publicKeys | secretKeys, boolean, onlyFalse, onlyFalse, fixed, anew, no, bound},
+	{cryptoki.CKA_WRAP_TEMPLATE, publicKeys | secretKeys, inner, optional, optional, fixed, asSet, nil, bound},
+	{cryptoki.CKA_UNWRAP_TEMPLATE, confidential, inner, optional, optional, fixed, asSet, nil, bound},
+	{cryptoki.CKA_DERIVE_TEMPLATE, confidential, inner, optional, optional, fixed, asSet, nil, bound},
 	{cryptoki.CKA_WRAP_WITH_TRUSTED, confidential, boolean, optional, optional, raise, asSet, no, bound},
 	{cryptoki.CKA_ALWAYS_AUTHENTICATE, privateKeys, boolean, optional, optional, fixed, asSet, no, bound},
-	{cryptoki.CKA_SENSITIVE, confidential, boolean, optional, optional, raise, asSet, yes, bound},
+	{cryptoki.CKA_SENSITIVE, confidential, boolean, optional, optional, raise, asSet, sensitive, bound},
 	{cryptoki.CKA_EXTRACTABLE, confidential, boolean, optional, optional, lower, asSet, no, bound},
 	{cryptoki.CKA_ALWAYS_SENSITIVE, confidential, boolean, readOnly, readOnly, fixed, asSet, ifSensitive, bound},
 	{cryptoki.CKA_NEVER_EXTRACTABLE, confidential, boolean, readOnly, readOnly, fixed, asSet, ifNotExtractable, bound},
@@ -248,9 +251,14 @@ var (
 	keyTypes = map[cryptoki.KeyType]bool{}
 	// known are the attributes that an object of some kind has.
 	known = map[cryptoki.AttributeType]bool{}
+	// forms are the forms of an attribute, one per rule for it.
+	forms = map[cryptoki.AttributeType][]form{}
 )
 
 func init() {
+	for i := range table {
+		forms[table[i].attribute] = append(forms[table[i].attribute], table[i].form)
+	}
 	for _, s := range supported {
 		set := &ruleSet{class: s.class, keyType: s.keyType, kind: s.kind, byType: map[cryptoki.AttributeType]*rule{}}
 		for i := range table {
