@@ -31,8 +31,8 @@ func (o *Object) Set(t cryptoki.Template) (*Object, error) {
 }
 
 // Copy is C_CopyObject: a new object like this one but for the template. History
-// and purposes that it once had go along, trust and CKA_UNIQUE_ID do not: see
-// WithUniqueID. What is not CKA_MODIFIABLE stays as it is in the copy, but for CKA_TOKEN
+// and purposes that it once had go along, and a private or secret key gets no others;
+// trust and CKA_UNIQUE_ID do not go along: see WithUniqueID. What is not CKA_MODIFIABLE stays as it is in the copy, but for CKA_TOKEN
 // and CKA_PRIVATE.
 //
 // Errors: CKR_ACTION_PROHIBITED for an object that is not CKA_COPYABLE, or a
@@ -58,7 +58,7 @@ func (o *Object) Copy(t cryptoki.Template) (*Object, error) {
 			return nil, cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "the object is not modifiable: %v", g.rule.attribute)
 		}
 	}
-	n, err := o.with(list)
+	n, err := o.Narrowed().with(list)
 	if err != nil {
 		return nil, err
 	}

@@ -131,7 +131,7 @@ func parseMetadata(b []byte) (*Object, error) {
 		return nil, err
 	}
 	o.closed = n > 0
-	if granted > uint64(allPurposes) {
+	if granted&^uint64(allPurposes|narrow) != 0 {
 		return nil, errors.New("unknown purposes")
 	}
 	if err := o.findRules(); err != nil {

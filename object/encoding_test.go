@@ -103,19 +103,27 @@ func TestSecurityContext(t *testing.T) {
 	names := map[cryptoki.AttributeType]bool{cryptoki.CKA_TOKEN: true, cryptoki.CKA_DESTROYABLE: true, cryptoki.CKA_LABEL: true,
 		cryptoki.CKA_ID: true, cryptoki.CKA_SUBJECT: true}
 	o := create(t, with(samples["aes"], cryptoki.CKA_SENSITIVE, false, cryptoki.CKA_EXTRACTABLE, true, cryptoki.CKA_PRIVATE, false))
+	copied, err := o.Copy(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, r := range o.rules.rules {
-		if r.set == fixed && r.copy != free && r.copy != raise {
-			continue
+		before, change := o, (*Object).Set
+		if r.set == fixed {
+			before, change = copied, (*Object).Copy
+			if r.copy != free && r.copy != raise {
+				continue
+			}
 		}
 		v := cryptoki.Bool(!o.Bool(r.attribute))
 		if r.attribute.Kind() != cryptoki.KindBool {
 			v = []byte("20260101")
 		}
-		n, err := o.Copy(cryptoki.Template{{Type: r.attribute, Value: v}})
+		n, err := change(before, cryptoki.Template{{Type: r.attribute, Value: v}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := bytes.Equal(o.SecurityContext(), n.SecurityContext()); got != names[r.attribute] {
+		if got := bytes.Equal(before.SecurityContext(), n.SecurityContext()); got != names[r.attribute] {
 			t.Errorf("%v: the contexts are equal: %v", r.attribute, got)
 		}
 	}
@@ -186,7 +194,7 @@ func TestParseErrors(t *testing.T) {
 		"not in order":        alter(func(o *Object) { slices.Reverse(o.shown) }),
 		"twice":               alter(func(o *Object) { o.shown = slices.Insert(o.shown, 1, o.shown[1]) }),
 		"endless value":       alter(func(o *Object) { o.values[0].length = maxEncoded + 1 }),
-		"unknown purpose":     alter(func(o *Object) { o.granted |= 1 << 15 }),
+		"unknown purpose":     alter(func(o *Object) { o.granted |= 1 << 14 }),
 		"purpose not granted": alter(func(o *Object) { o.granted = 0 }),
 		"dates": alter(func(o *Object) {
 			put(cryptoki.CKA_START_DATE, []byte("20270101"))(o)

@@ -47,8 +47,8 @@ func (l Limits) CheckChange(before, after *Object) error {
 		}
 	}
 	// A key that was made under another policy keeps what it has.
-	if before.granted == after.granted {
+	if before.granted|narrow == after.granted|narrow {
 		return nil
 	}
-	return l.checkPair(after.granted)
+	return l.checkPair(after.granted &^ narrow)
 }

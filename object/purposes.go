@@ -24,6 +24,9 @@ const (
 	decapsulate
 
 	allPurposes purposes = 1<<iota - 1
+	// narrow is no purpose: it says that the key gets none which it never had. A copy
+	// and its original could otherwise share out purposes that conflict.
+	narrow purposes = 1 << 15
 )
 
 // usage pairs a purpose with its attribute.
@@ -123,16 +126,29 @@ func checkMade(k kind, p purposes) error {
 
 // checkGranted decides on a change of a key's purposes. What it had before counts
 // although it has it no longer, because what was wrapped with the key then is
-// still about. A mixed key gets no further purpose.
+// still about. A mixed key and a copy get no further purpose.
 // Error: CKR_TEMPLATE_INCONSISTENT.
 func checkGranted(k kind, before, after purposes) error {
 	if before|after == before {
 		return nil
 	}
+	if before&narrow != 0 {
+		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "a copy gets no purpose that its original did not have: %v", after&^before)
+	}
 	if c := conflictOf(k, before|after); c != nil {
 		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "%w", c)
 	}
 	return nil
+}
+
+// Narrowed is a key as another place gets it, while this one stays: it gets no purpose
+// there that it never had here.
+func (o *Object) Narrowed() *Object {
+	n := o.fork()
+	if o.rules.kind&confidential != 0 {
+		n.granted |= narrow
+	}
+	return n
 }
 
 // Mixed says that the key has or had purposes that conflict, as a secret key
