@@ -39,19 +39,20 @@ func parseColumns(names []string) ([]Column, error) {
 		i := slices.IndexFunc(Kinds, func(c Column) bool { return c.Name == name })
 		switch {
 		case i < 0:
-			return nil, fmt.Errorf("column %s is not known: there are %s", name, columnNames(Kinds))
+			return nil, fmt.Errorf("column %s is not known: there are %s", name, Names(Kinds))
 		case slices.Contains(columns, Kinds[i]):
 			return nil, fmt.Errorf("column %s stands there twice", name)
 		}
 		columns = append(columns, Kinds[i])
 	}
 	if len(columns) == 0 {
-		return nil, fmt.Errorf("columns: name some of %s", columnNames(Kinds))
+		return nil, fmt.Errorf("columns: name some of %s", Names(Kinds))
 	}
 	return columns, nil
 }
 
-func columnNames(columns []Column) string {
+// Names are the columns' names in a line.
+func Names(columns []Column) string {
 	names := make([]string, len(columns))
 	for i, c := range columns {
 		names[i] = c.Name

@@ -2,7 +2,9 @@ package compare
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -109,6 +111,15 @@ func (r *Report) With(result Result) []string {
 		}
 	}
 	return ids
+}
+
+// Summary counts the rows by their results.
+func (r *Report) Summary() string {
+	var counts []string
+	for _, result := range []Result{Pass, Fail, Skipped, Open} {
+		counts = append(counts, fmt.Sprintf("%d %s", len(r.With(result)), result))
+	}
+	return strings.Join(counts, ", ")
 }
 
 // Groups divides the rows by their groups, in order.

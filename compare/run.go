@@ -41,6 +41,17 @@ type Cell struct {
 	Transcript string `json:"-"`
 }
 
+// Text is what a table shows of the cell.
+func (c Cell) Text() string {
+	switch c.Result {
+	case Pass:
+		return strings.Join(c.Observed, "; ")
+	case NotRun:
+		return "not run"
+	}
+	return string(c.Result) + ": " + c.Reason
+}
+
 const (
 	// cellTime is longer than any scenario takes, and ends those that hang.
 	cellTime = 5 * time.Minute
@@ -94,7 +105,7 @@ func (l *Lab) Run(ctx context.Context, row Row, column Column) Cell {
 		err = errors.New("the scenario has observed nothing in this column")
 	}
 	tell := strings.NewReplacer(work, "$WORK", l.dir, "$WORK/..")
-	cell.Transcript = tell.Replace(sectionTime.ReplaceAllString(log.String(), "$1"))
+	cell.Transcript = tell.Replace(sectionTime.ReplaceAllString(strings.TrimSpace(log.String())+"\n", "$1"))
 	var skip skipped
 	switch {
 	case err == nil:

@@ -45,7 +45,7 @@ process, and programs reach them through PKCS#11 (libtidelock.so).`,
 	root.Args = cobra.ArbitraryArgs // group says which command is unknown
 	root.PersistentFlags().String("home", "", "directory of the HSM (default $TIDELOCK_HOME)")
 	root.PersistentFlags().StringP("output", "o", "text", "text or json")
-	group(root, quickstartCommand(), serveCommand(), stopCommand(), statisticsCommand(), topCommand(), autostartCommand(), hsmCommand(), partitionCommand(), auditCommand(), roleCommand(), clientCommand(), keyCommand(), configCommand(), shellCommand(), manCommand(), versionCommand())
+	group(root, quickstartCommand(), serveCommand(), stopCommand(), statisticsCommand(), topCommand(), autostartCommand(), hsmCommand(), partitionCommand(), auditCommand(), roleCommand(), clientCommand(), keyCommand(), configCommand(), compareCommand(), shellCommand(), manCommand(), versionCommand())
 	markUsage(root)
 	return root
 }

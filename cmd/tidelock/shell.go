@@ -107,7 +107,7 @@ func (s *shell) run(cmd *cobra.Command, line string) error {
 }
 
 // outside are the commands that have no place in a shell.
-var outside = []string{"serve", "stop", "autostart", "quickstart", "shell", "man", "completion", "top"}
+var outside = []string{"serve", "stop", "autostart", "quickstart", "shell", "man", "completion", "top", "compare"}
 
 // root makes the commands for one line: they find the shell in their context.
 func (s *shell) root(cmd *cobra.Command) *cobra.Command {

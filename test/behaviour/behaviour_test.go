@@ -1,6 +1,7 @@
 package behaviour_test
 
 import (
+	"bytes"
 	"flag"
 	"os"
 	"os/exec"
@@ -51,6 +52,33 @@ func TestRows(t *testing.T) {
 		t.Error(err)
 	}
 	report.Conclude()
+	checkPage(t, filepath.Join(root, "docs", "comparison.md"), report)
+}
+
+// checkPage compares the committed page with a report, if all of its scenarios ran and
+// passed.
+func checkPage(t *testing.T, file string, report *compare.Report) {
+	for _, incomplete := range []compare.Result{compare.Fail, compare.Skipped, compare.NotRun} {
+		if len(report.With(incomplete)) > 0 {
+			return
+		}
+	}
+	var want bytes.Buffer
+	if err := report.Markdown(&want); err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(file, want.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("%s is not what was observed: go test ./test/behaviour -update writes it", file)
+	}
 }
 
 // programs are those of the directory of $TIDELOCK_TEST_MODULE, or bin; the one
