@@ -24,48 +24,37 @@ var aesCBC = []Mechanism{
 }
 
 func startCBC(f Function, p *cryptoki.Mechanism, key *aesKey) (Operation, error) {
-	iv, err := p.Bytes()
+	iv, err := blockIV(p)
 	if err != nil {
 		return nil, err
 	}
-	if len(iv) != aes.BlockSize {
-		return nil, badParameter("IV of %d bytes where %d are wanted", len(iv), aes.BlockSize)
-	}
-	state := cbcState{block: key.block, iv: [aes.BlockSize]byte(iv)}
+	state := cbcState{block: key.block, iv: iv}
 	if f == Decrypt {
 		return &cbcDecrypt{state}, nil
 	}
 	return &cbcEncrypt{state}, nil
 }
 
-// cbcState is what both directions keep between parts.
+// blockIV reads the parameter of CBC.
+func blockIV(p *cryptoki.Mechanism) (iv [aes.BlockSize]byte, err error) {
+	b, err := p.Bytes()
+	if err != nil {
+		return iv, err
+	}
+	if len(b) != aes.BlockSize {
+		return iv, badParameter("IV of %d bytes where %d are wanted", len(b), aes.BlockSize)
+	}
+	return [aes.BlockSize]byte(b), nil
+}
+
+// cbcState is what both directions keep between parts: encryption holds an
+// incomplete block, decryption also a complete one, as long as it may be the last,
+// which holds the padding.
 type cbcState struct {
 	block cipher.Block
 	// iv is the block that the next one is chained to.
 	iv [aes.BlockSize]byte
-	// held are the bytes of the input that are not worked on yet: encryption holds
-	// an incomplete block, decryption also a complete one, as long as it may be the
-	// last, which holds the padding.
-	held [aes.BlockSize]byte
-	n    int // bytes in held
-}
-
-// take returns the first n bytes of held and part, and holds the rest.
-func (s *cbcState) take(n int, part []byte) []byte {
-	if n == 0 {
-		s.n += copy(s.held[s.n:], part)
-		return nil
-	}
-	out := make([]byte, n)
-	used := copy(out, s.held[:s.n])
-	used = copy(out[used:], part)
-	s.n = copy(s.held[:], part[used:])
-	return out
-}
-
-func (s *cbcState) Close() {
-	clear(s.held[:])
-	s.n = 0
+	carry
 }
 
 // cbcEncrypt is an encryption with AES-CBC and padding.
@@ -93,10 +82,7 @@ func (c *cbcEncrypt) Update(part []byte) ([]byte, error) {
 	return out, nil
 }
 
-func (c *cbcEncrypt) UpdateLength(n int) int {
-	total := c.n + n
-	return total - total%aes.BlockSize
-}
+func (c *cbcEncrypt) UpdateLength(n int) int { return c.complete(n) }
 
 func (c *cbcEncrypt) Final([]byte) ([]byte, error) { return c.Once(c.held[:c.n], nil) }
 

@@ -25,7 +25,7 @@ const (
 // An encryption under the IV of the caller is not an approved service (IG C.H,
 // scenario 2 wants it from the module); decryption is.
 var aesGCM = []Mechanism{
-	keyed(Mechanism{
+	cipherAndWrap(Mechanism{
 		Type:      cryptoki.CKM_AES_GCM,
 		Flags:     cryptoki.CKF_ENCRYPT | cryptoki.CKF_DECRYPT,
 		KeyTypes:  []cryptoki.KeyType{cryptoki.CKK_AES},

@@ -7,23 +7,22 @@ import (
 	"tidelock.dev/tidelock/cryptoki"
 )
 
-// digests are the hash functions as mechanisms (FIPS 180-4). SHA-1 is here because
-// engines and TLS stacks ask a token for it; no signature mechanism uses it.
-var digests = []Mechanism{
-	digestOf(cryptoki.CKM_SHA_1, crypto.SHA1, false),
-	digestOf(cryptoki.CKM_SHA224, crypto.SHA224, true),
-	digestOf(cryptoki.CKM_SHA256, crypto.SHA256, true),
-	digestOf(cryptoki.CKM_SHA384, crypto.SHA384, true),
-	digestOf(cryptoki.CKM_SHA512, crypto.SHA512, true),
-}
+// digests are the hash functions as mechanisms (FIPS 180-4, FIPS 202).
+var digests = func() []Mechanism {
+	var all []Mechanism
+	for _, f := range hashFunctions {
+		all = append(all, digestOf(f.name, f.hash))
+	}
+	return all
+}()
 
-func digestOf(t cryptoki.MechanismType, h crypto.Hash, approved bool) Mechanism {
+func digestOf(t cryptoki.MechanismType, h crypto.Hash) Mechanism {
 	m := Mechanism{
 		Type:      t,
 		Flags:     cryptoki.CKF_DIGEST,
 		Shape:     cryptoki.ShapeNone,
 		MultiPart: true,
-		Approved:  approved,
+		Approved:  h != crypto.SHA1,
 	}
 	m.Start = func(f Function, p *cryptoki.Mechanism, key Key) (Operation, error) {
 		if err := m.offers(f); err != nil {

@@ -172,8 +172,31 @@ type use struct {
 	name      string
 	mechanism cryptoki.Mechanism
 	keys      keys
-	// length is that of the data where the mechanism wants one, else 0.
+	// length is that of the longest data where the mechanism wants one, else 0.
 	length int
+	// The length of the data is a multiple of unit, from least on; 0 is any.
+	unit, least int
+}
+
+// fit makes n a length that the use takes.
+func (u use) fit(n int) int {
+	if u.length > 0 {
+		n = min(n, u.length)
+	}
+	n = max(n, u.least)
+	if u.unit > 0 {
+		n = (n + u.unit - 1) / u.unit * u.unit
+	}
+	return n
+}
+
+// authenticates tells whether changed ciphertext is noticed.
+func (u use) authenticates() bool {
+	switch u.mechanism.Type {
+	case cryptoki.CKM_AES_GCM, cryptoki.CKM_AES_KEY_WRAP, cryptoki.CKM_AES_KW, cryptoki.CKM_AES_KEY_WRAP_KWP, cryptoki.CKM_AES_KWP, cryptoki.CKM_RSA_PKCS_OAEP:
+		return true
+	}
+	return false
 }
 
 // signatureUses are uses of every signature mechanism.
@@ -181,7 +204,7 @@ func signatureUses(t testing.TB) []use {
 	t.Helper()
 	var uses []use
 	add := func(k keys, length int, m cryptoki.Mechanism, suffix string) {
-		uses = append(uses, use{m.Type.String() + suffix, m, k, length})
+		uses = append(uses, use{name: m.Type.String() + suffix, mechanism: m, keys: k, length: length})
 	}
 	p256, p384 := p256Pair().pair(t, cryptoki.CKK_EC), p384Pair().pair(t, cryptoki.CKK_EC)
 	add(p256, 32, cryptoki.New(cryptoki.CKM_ECDSA), " P-256")
@@ -220,13 +243,14 @@ func signatureUses(t testing.TB) []use {
 	add(ed, 0, cryptoki.NewEdDSA(cryptoki.CKM_EDDSA, cryptoki.EdDSAParameters{}), " empty parameter")
 	add(ed, 0, cryptoki.NewEdDSA(cryptoki.CKM_EDDSA, cryptoki.EdDSAParameters{Context: []byte("tide")}), " ctx")
 	add(ed, 0, cryptoki.NewEdDSA(cryptoki.CKM_EDDSA, cryptoki.EdDSAParameters{Prehash: true, Context: []byte("tide")}), " ph")
-	for m, own := range map[cryptoki.MechanismType]cryptoki.KeyType{
-		cryptoki.CKM_SHA224_HMAC: cryptoki.CKK_SHA224_HMAC, cryptoki.CKM_SHA256_HMAC: cryptoki.CKK_SHA256_HMAC,
-		cryptoki.CKM_SHA384_HMAC: cryptoki.CKK_SHA384_HMAC, cryptoki.CKM_SHA512_HMAC: cryptoki.CKK_SHA512_HMAC,
-	} {
-		add(genericKey().secret(t, cryptoki.CKK_GENERIC_SECRET), 0, cryptoki.New(m), "")
-		add(genericKey().secret(t, own), 0, cryptoki.New(m), " own key type")
+	for _, h := range hmacFunctions {
+		add(genericKey().secret(t, cryptoki.CKK_GENERIC_SECRET), 0, cryptoki.New(h.whole), "")
+		add(genericKey().secret(t, h.key), 0, cryptoki.New(h.whole), " own key type")
+		add(genericKey().secret(t, h.key), 0, cryptoki.NewULong(h.general, 10), "")
 	}
+	aes := aesSecret().secret(t, cryptoki.CKK_AES)
+	add(aes, 0, cryptoki.New(cryptoki.CKM_AES_CMAC), "")
+	add(aes, 0, cryptoki.NewULong(cryptoki.CKM_AES_CMAC_GENERAL, 8), "")
 	return uses
 }
 
@@ -237,25 +261,32 @@ func cipherUses(t testing.TB) []use {
 	gcm := func(iv int, tag uint64) cryptoki.Mechanism {
 		return cryptoki.NewGCM(cryptoki.CKM_AES_GCM, cryptoki.GCMParameters{IV: make([]byte, iv), AAD: []byte("aad"), TagBits: tag})
 	}
+	iv := []byte("0123456789abcdef")
 	uses := []use{
-		{"CBC", cryptoki.NewBytes(cryptoki.CKM_AES_CBC_PAD, []byte("0123456789abcdef")), aes, 0},
-		{"GCM", gcm(12, 128), aes, 0},
-		{"GCM short tag", gcm(12, 96), aes, 0},
-		{"GCM long IV", gcm(256, 128), aes, 0},
-		{"GCM short IV and tag", gcm(1, 104), aes, 0},
+		{name: "ECB", mechanism: cryptoki.New(cryptoki.CKM_AES_ECB), keys: aes, unit: 16},
+		{name: "CBC", mechanism: cryptoki.NewBytes(cryptoki.CKM_AES_CBC, iv), keys: aes, unit: 16},
+		{name: "CBC with padding", mechanism: cryptoki.NewBytes(cryptoki.CKM_AES_CBC_PAD, iv), keys: aes},
+		{name: "GCM", mechanism: gcm(12, 128), keys: aes},
+		{name: "GCM short tag", mechanism: gcm(12, 96), keys: aes},
+		{name: "GCM long IV", mechanism: gcm(256, 128), keys: aes},
+		{name: "GCM short IV and tag", mechanism: gcm(1, 104), keys: aes},
+		{name: "KW", mechanism: cryptoki.New(cryptoki.CKM_AES_KEY_WRAP), keys: aes, unit: 8, least: 16},
+		{name: "KW initial value", mechanism: cryptoki.NewBytes(cryptoki.CKM_AES_KW, iv[:8]), keys: aes, unit: 8, least: 16},
+		{name: "KWP", mechanism: cryptoki.NewBytes(cryptoki.CKM_AES_KEY_WRAP_KWP, nil), keys: aes, least: 1},
+		{name: "KWP initial value", mechanism: cryptoki.NewBytes(cryptoki.CKM_AES_KWP, iv[:4]), keys: aes, least: 1},
 	}
 	for _, by := range rsaProviders(t) {
 		rsa := rsaPairBy(t, by)
 		uses = append(uses, []use{
-			{"OAEP by " + by, cryptoki.NewOAEP(cryptoki.CKM_RSA_PKCS_OAEP, cryptoki.OAEPParameters{
+			{name: "OAEP by " + by, mechanism: cryptoki.NewOAEP(cryptoki.CKM_RSA_PKCS_OAEP, cryptoki.OAEPParameters{
 				HashAlg: cryptoki.CKM_SHA256, MGF: cryptoki.CKG_MGF1_SHA256, Source: cryptoki.CKZ_DATA_SPECIFIED,
-			}), rsa, 190},
-			{"OAEP SHA-1, label, by " + by, cryptoki.NewOAEP(cryptoki.CKM_RSA_PKCS_OAEP, cryptoki.OAEPParameters{
+			}), keys: rsa, length: 190},
+			{name: "OAEP SHA-1, label, by " + by, mechanism: cryptoki.NewOAEP(cryptoki.CKM_RSA_PKCS_OAEP, cryptoki.OAEPParameters{
 				HashAlg: cryptoki.CKM_SHA_1, MGF: cryptoki.CKG_MGF1_SHA1, Source: cryptoki.CKZ_DATA_SPECIFIED, SourceData: []byte("label"),
-			}), rsa, 100},
-			{"OAEP two hashes by " + by, cryptoki.NewOAEP(cryptoki.CKM_RSA_PKCS_OAEP, cryptoki.OAEPParameters{
+			}), keys: rsa, length: 100},
+			{name: "OAEP two hashes by " + by, mechanism: cryptoki.NewOAEP(cryptoki.CKM_RSA_PKCS_OAEP, cryptoki.OAEPParameters{
 				HashAlg: cryptoki.CKM_SHA512, MGF: cryptoki.CKG_MGF1_SHA1,
-			}), rsa, 1},
+			}), keys: rsa, length: 1},
 		}...)
 	}
 	return uses

@@ -8,30 +8,67 @@ import (
 	"tidelock.dev/tidelock/cryptoki"
 )
 
-// hmacs are the HMACs of full length (FIPS 198-1; PKCS#11 3.2, "HMAC
-// mechanisms"), each for generic secrets and for keys of its own type.
-var hmacs = []Mechanism{
-	hmacOf(cryptoki.CKM_SHA224_HMAC, crypto.SHA224, cryptoki.CKK_SHA224_HMAC),
-	hmacOf(cryptoki.CKM_SHA256_HMAC, crypto.SHA256, cryptoki.CKK_SHA256_HMAC),
-	hmacOf(cryptoki.CKM_SHA384_HMAC, crypto.SHA384, cryptoki.CKK_SHA384_HMAC),
-	hmacOf(cryptoki.CKM_SHA512_HMAC, crypto.SHA512, cryptoki.CKK_SHA512_HMAC),
+// hmacFunctions are the hash functions of HMAC (FIPS 198-1; PKCS#11 3.2, "HMAC
+// mechanisms"), each with its mechanisms for a whole MAC, for one of a length that is
+// the parameter, and for making keys of its own type.
+var hmacFunctions = []struct {
+	hash           crypto.Hash
+	whole, general cryptoki.MechanismType
+	key            cryptoki.KeyType
+	keyGen         cryptoki.MechanismType
+}{
+	{crypto.SHA1, cryptoki.CKM_SHA_1_HMAC, cryptoki.CKM_SHA_1_HMAC_GENERAL, cryptoki.CKK_SHA_1_HMAC, cryptoki.CKM_SHA_1_KEY_GEN},
+	{crypto.SHA224, cryptoki.CKM_SHA224_HMAC, cryptoki.CKM_SHA224_HMAC_GENERAL, cryptoki.CKK_SHA224_HMAC, cryptoki.CKM_SHA224_KEY_GEN},
+	{crypto.SHA256, cryptoki.CKM_SHA256_HMAC, cryptoki.CKM_SHA256_HMAC_GENERAL, cryptoki.CKK_SHA256_HMAC, cryptoki.CKM_SHA256_KEY_GEN},
+	{crypto.SHA384, cryptoki.CKM_SHA384_HMAC, cryptoki.CKM_SHA384_HMAC_GENERAL, cryptoki.CKK_SHA384_HMAC, cryptoki.CKM_SHA384_KEY_GEN},
+	{crypto.SHA512, cryptoki.CKM_SHA512_HMAC, cryptoki.CKM_SHA512_HMAC_GENERAL, cryptoki.CKK_SHA512_HMAC, cryptoki.CKM_SHA512_KEY_GEN},
+	{crypto.SHA512_224, cryptoki.CKM_SHA512_224_HMAC, cryptoki.CKM_SHA512_224_HMAC_GENERAL, cryptoki.CKK_SHA512_224_HMAC, cryptoki.CKM_SHA512_224_KEY_GEN},
+	{crypto.SHA512_256, cryptoki.CKM_SHA512_256_HMAC, cryptoki.CKM_SHA512_256_HMAC_GENERAL, cryptoki.CKK_SHA512_256_HMAC, cryptoki.CKM_SHA512_256_KEY_GEN},
+	{crypto.SHA3_224, cryptoki.CKM_SHA3_224_HMAC, cryptoki.CKM_SHA3_224_HMAC_GENERAL, cryptoki.CKK_SHA3_224_HMAC, cryptoki.CKM_SHA3_224_KEY_GEN},
+	{crypto.SHA3_256, cryptoki.CKM_SHA3_256_HMAC, cryptoki.CKM_SHA3_256_HMAC_GENERAL, cryptoki.CKK_SHA3_256_HMAC, cryptoki.CKM_SHA3_256_KEY_GEN},
+	{crypto.SHA3_384, cryptoki.CKM_SHA3_384_HMAC, cryptoki.CKM_SHA3_384_HMAC_GENERAL, cryptoki.CKK_SHA3_384_HMAC, cryptoki.CKM_SHA3_384_KEY_GEN},
+	{crypto.SHA3_512, cryptoki.CKM_SHA3_512_HMAC, cryptoki.CKM_SHA3_512_HMAC_GENERAL, cryptoki.CKK_SHA3_512_HMAC, cryptoki.CKM_SHA3_512_KEY_GEN},
 }
 
-func hmacOf(t cryptoki.MechanismType, h crypto.Hash, own cryptoki.KeyType) Mechanism {
+var hmacs, hmacKeys = hmacMechanisms()
+
+func hmacMechanisms() (macs, keys []Mechanism) {
+	for _, h := range hmacFunctions {
+		types := []cryptoki.KeyType{cryptoki.CKK_GENERIC_SECRET, h.key}
+		macs = append(macs, hmacOf(h.whole, h.hash, types, cryptoki.ShapeNone), hmacOf(h.general, h.hash, types, cryptoki.ShapeULong))
+		keys = append(keys, secretKeyGen(h.keyGen, h.key))
+	}
+	return macs, keys
+}
+
+// macKeyTypes are the types of keys for HMAC.
+var macKeyTypes = func() []cryptoki.KeyType {
+	types := []cryptoki.KeyType{cryptoki.CKK_GENERIC_SECRET}
+	for _, h := range hmacFunctions {
+		types = append(types, h.key)
+	}
+	return types
+}()
+
+func hmacOf(t cryptoki.MechanismType, h crypto.Hash, types []cryptoki.KeyType, shape cryptoki.Shape) Mechanism {
 	return keyed(Mechanism{
 		Type:      t,
 		Flags:     cryptoki.CKF_SIGN | cryptoki.CKF_VERIFY,
-		KeyTypes:  []cryptoki.KeyType{cryptoki.CKK_GENERIC_SECRET, own},
+		KeyTypes:  types,
 		MinKey:    minGeneric,
 		MaxKey:    maxGeneric,
-		Shape:     cryptoki.ShapeNone,
+		Shape:     shape,
 		MultiPart: true,
-		Approved:  true,
+		Approved:  h != crypto.SHA1,
 	}, func(f Function, p *cryptoki.Mechanism, key *macKey) (Operation, error) {
-		if err := p.None(); err != nil {
+		length, err := h.Size(), p.None()
+		if shape == cryptoki.ShapeULong {
+			length, err = macLength(p, h.Size())
+		}
+		if err != nil {
 			return nil, err
 		}
-		return &mac{key: key, state: key.state(h), verify: f == Verify}, nil
+		return &mac{state: key.state(h), length: length, verify: f == Verify, pool: &key.states}, nil
 	})
 }
 
@@ -49,52 +86,4 @@ func (k *macKey) state(h crypto.Hash) *macState {
 		return s
 	}
 	return &macState{hmac.New(h.New, k.value), h}
-}
-
-// mac is a C_Sign or C_Verify operation with an HMAC.
-type mac struct {
-	key    *macKey
-	state  *macState
-	verify bool
-}
-
-func (m *mac) Rule() Rule {
-	if m.verify {
-		return Rule{RuleFixed, 0}
-	}
-	return Rule{RuleFixed, uint64(m.state.Size())}
-}
-
-func (m *mac) Once(data, sig []byte) ([]byte, error) {
-	m.state.Reset()
-	m.state.Write(data)
-	return m.Final(sig)
-}
-
-func (m *mac) Update(part []byte) ([]byte, error) {
-	m.state.Write(part)
-	return nil, nil
-}
-
-func (m *mac) UpdateLength(int) int { return 0 }
-
-func (m *mac) Final(sig []byte) ([]byte, error) {
-	if !m.verify {
-		return m.state.Sum(nil), nil
-	}
-	if len(sig) != m.state.Size() {
-		return nil, cryptoki.Errorf(cryptoki.CKR_SIGNATURE_LEN_RANGE, "MAC of %d bytes where %d are wanted", len(sig), m.state.Size())
-	}
-	var own [maxDigest]byte
-	if !hmac.Equal(m.state.Sum(own[:0]), sig) {
-		return nil, errVerification
-	}
-	return nil, nil
-}
-
-// Close gives the state, without data, to the next operation of the key.
-func (m *mac) Close() {
-	m.state.Reset()
-	m.key.states.Put(m.state)
-	m.state = nil
 }

@@ -3,6 +3,7 @@ package mech
 import (
 	"bytes"
 	"math/big"
+	"slices"
 
 	"tidelock.dev/tidelock/cryptoki"
 )
@@ -37,11 +38,10 @@ func ParseKey(class cryptoki.ObjectClass, typ cryptoki.KeyType, get func(cryptok
 			return parse(parseEdwardsPublic(a))
 		}
 	case cryptoki.CKO_SECRET_KEY:
-		switch typ {
-		case cryptoki.CKK_AES:
+		if typ == cryptoki.CKK_AES {
 			return parse(parseAES(a))
-		case cryptoki.CKK_GENERIC_SECRET, cryptoki.CKK_SHA224_HMAC, cryptoki.CKK_SHA256_HMAC,
-			cryptoki.CKK_SHA384_HMAC, cryptoki.CKK_SHA512_HMAC:
+		}
+		if slices.Contains(macKeyTypes, typ) {
 			return parse(parseGeneric(typ, a))
 		}
 	}

@@ -252,8 +252,9 @@ func TestParseKeyCopies(t *testing.T) {
 		entry, _ := Lookup(u.mechanism.Type)
 		pair, class := map[cryptoki.KeyType]fixture{
 			cryptoki.CKK_RSA: rsaPair(), cryptoki.CKK_EC: p256Pair(), cryptoki.CKK_EC_EDWARDS: edwardsPair(), cryptoki.CKK_GENERIC_SECRET: genericKey(),
+			cryptoki.CKK_AES: aesSecret(),
 		}[entry.KeyTypes[0]], cryptoki.CKO_PRIVATE_KEY
-		if entry.KeyTypes[0] == cryptoki.CKK_GENERIC_SECRET {
+		if entry.KeyTypes[0] == cryptoki.CKK_GENERIC_SECRET || entry.KeyTypes[0] == cryptoki.CKK_AES {
 			class = cryptoki.CKO_SECRET_KEY
 		}
 		var template cryptoki.Template

@@ -63,6 +63,22 @@ func TestParameters(t *testing.T) {
 		{"CBC, IV of 15", cryptoki.NewBytes(cryptoki.CKM_AES_CBC_PAD, make([]byte, 15)), bad},
 		{"CBC, IV of 17", cryptoki.NewBytes(cryptoki.CKM_AES_CBC_PAD, make([]byte, 17)), bad},
 
+		{"CBC without padding, IV of 15", cryptoki.NewBytes(cryptoki.CKM_AES_CBC, make([]byte, 15)), bad},
+
+		{"KW, empty", cryptoki.NewBytes(cryptoki.CKM_AES_KEY_WRAP, nil), cryptoki.CKR_OK},
+		{"KW, 7 bytes", cryptoki.NewBytes(cryptoki.CKM_AES_KEY_WRAP, make([]byte, 7)), bad},
+		{"KW, 16 bytes", cryptoki.NewBytes(cryptoki.CKM_AES_KEY_WRAP, make([]byte, 16)), bad},
+		{"KWP, 8 bytes", cryptoki.NewBytes(cryptoki.CKM_AES_KEY_WRAP_KWP, make([]byte, 8)), bad},
+
+		{"HMAC of 3 bytes", cryptoki.NewULong(cryptoki.CKM_SHA256_HMAC_GENERAL, 3), bad},
+		{"HMAC of 4 bytes", cryptoki.NewULong(cryptoki.CKM_SHA256_HMAC_GENERAL, 4), cryptoki.CKR_OK},
+		{"HMAC of 32 bytes", cryptoki.NewULong(cryptoki.CKM_SHA256_HMAC_GENERAL, 32), cryptoki.CKR_OK},
+		{"HMAC of 33 bytes", cryptoki.NewULong(cryptoki.CKM_SHA256_HMAC_GENERAL, 33), bad},
+		{"HMAC of 2^63 bytes", cryptoki.NewULong(cryptoki.CKM_SHA512_HMAC_GENERAL, 1<<63), bad},
+		{"CMAC of 3 bytes", cryptoki.NewULong(cryptoki.CKM_AES_CMAC_GENERAL, 3), bad},
+		{"CMAC of 16 bytes", cryptoki.NewULong(cryptoki.CKM_AES_CMAC_GENERAL, 16), cryptoki.CKR_OK},
+		{"CMAC of 17 bytes", cryptoki.NewULong(cryptoki.CKM_AES_CMAC_GENERAL, 17), bad},
+
 		{"EdDSA, longest context", eddsa(false, 255), cryptoki.CKR_OK},
 		{"EdDSA, context too long", eddsa(false, 256), bad},
 		{"EdDSA, context too long, hashed", eddsa(true, 256), bad},
@@ -71,7 +87,7 @@ func TestParameters(t *testing.T) {
 		entry, _ := Lookup(u.mechanism.Type)
 		malformed := cryptoki.Mechanism{Type: u.mechanism.Type, Shape: cryptoki.ShapeMalformed}
 		cases = append(cases, parameterCase{u.name + " malformed", malformed, bad})
-		if entry.Shape != cryptoki.ShapeNone && u.mechanism.Type != cryptoki.CKM_EDDSA {
+		if entry.Shape != cryptoki.ShapeNone && !optional[u.mechanism.Type] {
 			cases = append(cases, parameterCase{u.name + " without", cryptoki.New(u.mechanism.Type), bad})
 		}
 		if entry.Shape != cryptoki.ShapeULong {
@@ -110,6 +126,12 @@ func TestParameters(t *testing.T) {
 	}
 }
 
+// optional are the mechanisms that also work without their parameter.
+var optional = map[cryptoki.MechanismType]bool{
+	cryptoki.CKM_EDDSA: true, cryptoki.CKM_AES_KEY_WRAP: true, cryptoki.CKM_AES_KW: true,
+	cryptoki.CKM_AES_KEY_WRAP_KWP: true, cryptoki.CKM_AES_KWP: true,
+}
+
 // functions are the functions that a mechanism offers.
 func functions(m *Mechanism) []Function {
 	var offered []Function
@@ -124,17 +146,16 @@ func functions(m *Mechanism) []Function {
 // keysByType is one key of each type, private where there are two halves.
 func keysByType(t testing.TB) map[cryptoki.KeyType]Key {
 	t.Helper()
-	return map[cryptoki.KeyType]Key{
-		cryptoki.CKK_RSA:            rsaPair().pair(t, cryptoki.CKK_RSA).private,
-		cryptoki.CKK_EC:             p256Pair().pair(t, cryptoki.CKK_EC).private,
-		cryptoki.CKK_EC_EDWARDS:     edwardsPair().pair(t, cryptoki.CKK_EC_EDWARDS).private,
-		cryptoki.CKK_AES:            aesSecret().secret(t, cryptoki.CKK_AES).private,
-		cryptoki.CKK_GENERIC_SECRET: genericKey().secret(t, cryptoki.CKK_GENERIC_SECRET).private,
-		cryptoki.CKK_SHA224_HMAC:    genericKey().secret(t, cryptoki.CKK_SHA224_HMAC).private,
-		cryptoki.CKK_SHA256_HMAC:    genericKey().secret(t, cryptoki.CKK_SHA256_HMAC).private,
-		cryptoki.CKK_SHA384_HMAC:    genericKey().secret(t, cryptoki.CKK_SHA384_HMAC).private,
-		cryptoki.CKK_SHA512_HMAC:    genericKey().secret(t, cryptoki.CKK_SHA512_HMAC).private,
+	all := map[cryptoki.KeyType]Key{
+		cryptoki.CKK_RSA:        rsaPair().pair(t, cryptoki.CKK_RSA).private,
+		cryptoki.CKK_EC:         p256Pair().pair(t, cryptoki.CKK_EC).private,
+		cryptoki.CKK_EC_EDWARDS: edwardsPair().pair(t, cryptoki.CKK_EC_EDWARDS).private,
+		cryptoki.CKK_AES:        aesSecret().secret(t, cryptoki.CKK_AES).private,
 	}
+	for _, typ := range macKeyTypes {
+		all[typ] = genericKey().secret(t, typ).private
+	}
+	return all
 }
 
 // FuzzStart gives every mechanism any parameter: it is refused with

@@ -9,10 +9,10 @@ import (
 
 // registry is every mechanism, in the order of the types.
 var registry = index(
-	digests, hmacs, genericSecrets,
+	digests, hmacs, hmacKeys, genericSecrets,
 	rsaKeyPairs, rsaPKCS1, rsaPSS, rsaOAEP,
 	ecKeyPairs, ecdsaMechanisms, edwardsKeyPairs, eddsaMechanisms,
-	aesKeys, aesGCM, aesCBC,
+	aesKeys, aesBlocks, aesCBC, aesGCM, aesCMAC, aesKeyWraps,
 )
 
 func index(families ...[]Mechanism) []*Mechanism {

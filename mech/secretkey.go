@@ -18,25 +18,30 @@ const (
 )
 
 // genericSecrets is the generation of generic secrets (PKCS#11 3.2, "Generic secret key").
-var genericSecrets = []Mechanism{{
-	Type:     cryptoki.CKM_GENERIC_SECRET_KEY_GEN,
-	Flags:    cryptoki.CKF_GENERATE,
-	KeyTypes: []cryptoki.KeyType{cryptoki.CKK_GENERIC_SECRET},
-	MinKey:   8 * minGenericGenerated, // bits, which is the unit of this mechanism
-	MaxKey:   8 * maxGeneric,
-	Shape:    cryptoki.ShapeNone,
-	Approved: true,
-	Generate: func(m *cryptoki.Mechanism, t cryptoki.Template) (cryptoki.Template, error) {
-		n, err := valueLength(t)
-		if err != nil {
-			return nil, err
-		}
-		if n < minGenericGenerated || n > maxGeneric {
-			return nil, invalid(cryptoki.CKA_VALUE_LEN, "is not %d to %d", minGenericGenerated, maxGeneric)
-		}
-		return generateSecret(m, n)
-	},
-}}
+var genericSecrets = []Mechanism{secretKeyGen(cryptoki.CKM_GENERIC_SECRET_KEY_GEN, cryptoki.CKK_GENERIC_SECRET)}
+
+// secretKeyGen makes secrets of CKA_VALUE_LEN bytes as keys of one type.
+func secretKeyGen(t cryptoki.MechanismType, typ cryptoki.KeyType) Mechanism {
+	return Mechanism{
+		Type:     t,
+		Flags:    cryptoki.CKF_GENERATE,
+		KeyTypes: []cryptoki.KeyType{typ},
+		MinKey:   8 * minGenericGenerated, // bits, which is the unit of these mechanisms
+		MaxKey:   8 * maxGeneric,
+		Shape:    cryptoki.ShapeNone,
+		Approved: true,
+		Generate: func(m *cryptoki.Mechanism, t cryptoki.Template) (cryptoki.Template, error) {
+			n, err := valueLength(t)
+			if err != nil {
+				return nil, err
+			}
+			if n < minGenericGenerated || n > maxGeneric {
+				return nil, invalid(cryptoki.CKA_VALUE_LEN, "is not %d to %d", minGenericGenerated, maxGeneric)
+			}
+			return generateSecret(m, n)
+		},
+	}
+}
 
 // valueLength reads CKA_VALUE_LEN, in bytes.
 func valueLength(t cryptoki.Template) (uint64, error) {

@@ -24,6 +24,7 @@ func (u use) message() []byte {
 	if n == 0 {
 		n = 77
 	}
+	n = u.fit(n)
 	b := make([]byte, n)
 	rand.Read(b)
 	return b
