@@ -9,31 +9,42 @@ import (
 	"tidelock.dev/tidelock/cryptoki"
 )
 
-// The modulus sizes, in bits. SP 800-131A allows no new signature below 2048; above
-// 4096 a private operation takes longer than the callers' patience.
+// The modulus sizes, in bits. SP 800-131A allows no new signature below 2048; the
+// firmware's level says what its HSM takes.
 const (
-	minRSA = 2048
-	maxRSA = 4096
+	minRSA = 1024
+	maxRSA = 8192
 )
 
 // generatedExponent is the public exponent of every key pair made here: Go's
 // generator knows no other.
 const generatedExponent = 65537
 
-// rsaKeyPairs is the generation of RSA key pairs (PKCS#11 3.2, 6.1).
-var rsaKeyPairs = []Mechanism{{
-	Type:         cryptoki.CKM_RSA_PKCS_KEY_PAIR_GEN,
-	Flags:        cryptoki.CKF_GENERATE_KEY_PAIR,
-	KeyTypes:     []cryptoki.KeyType{cryptoki.CKK_RSA},
-	MinKey:       minRSA,
-	MaxKey:       maxRSA,
-	Shape:        cryptoki.ShapeNone,
-	Approved:     true,
-	GeneratePair: generateRSA,
-}}
+// rsaKeyPairs is the generation of RSA key pairs (PKCS#11 3.2, 6.1). All make primes by
+// FIPS 186-5, A.1.3; the vendor's two mechanisms are what an HSM in FIPS configuration
+// calls that.
+var rsaKeyPairs = []Mechanism{
+	rsaKeyPair(cryptoki.CKM_RSA_PKCS_KEY_PAIR_GEN),
+	rsaKeyPair(cryptoki.CKM_RSA_X9_31_KEY_PAIR_GEN),
+	rsaKeyPair(cryptoki.CKM_RSA_FIPS_186_3_PRIME_KEY_PAIR_GEN),
+	rsaKeyPair(cryptoki.CKM_RSA_FIPS_186_3_AUX_PRIME_KEY_PAIR_GEN),
+}
 
-// generateRSA makes a key pair of CKA_MODULUS_BITS, a multiple of 256 from 2048 to
-// 4096. CKA_PUBLIC_EXPONENT may be left out and must be 65537.
+func rsaKeyPair(t cryptoki.MechanismType) Mechanism {
+	return Mechanism{
+		Type:         t,
+		Flags:        cryptoki.CKF_GENERATE_KEY_PAIR,
+		KeyTypes:     []cryptoki.KeyType{cryptoki.CKK_RSA},
+		MinKey:       minRSA,
+		MaxKey:       maxRSA,
+		Shape:        cryptoki.ShapeNone,
+		Approved:     true,
+		GeneratePair: generateRSA,
+	}
+}
+
+// generateRSA makes a key pair of CKA_MODULUS_BITS, a multiple of 256 from 1024 to
+// 8192. CKA_PUBLIC_EXPONENT may be left out and must be 65537.
 func generateRSA(m *cryptoki.Mechanism, public, _ cryptoki.Template) (pub, priv cryptoki.Template, err error) {
 	if err := m.None(); err != nil {
 		return nil, nil, err

@@ -44,6 +44,9 @@ func newServices(level firmware.Level, above, own policy.Set) *services {
 	}
 	for _, m := range mech.All() {
 		row, there := table[m.Type]
+		if other, has := remapped[m.Type]; s.fips && has {
+			row, there = table[other]
+		}
 		if !there || !offered(m.Type, own) {
 			continue
 		}
@@ -56,6 +59,13 @@ func newServices(level firmware.Level, above, own policy.Set) *services {
 		}
 	}
 	return s
+}
+
+// remapped are generators that are another one in FIPS configuration, whose primes are
+// as it wants them: clients do so, since programs know the old names.
+var remapped = map[cryptoki.MechanismType]cryptoki.MechanismType{
+	cryptoki.CKM_RSA_PKCS_KEY_PAIR_GEN:  cryptoki.CKM_RSA_FIPS_186_3_PRIME_KEY_PAIR_GEN,
+	cryptoki.CKM_RSA_X9_31_KEY_PAIR_GEN: cryptoki.CKM_RSA_FIPS_186_3_AUX_PRIME_KEY_PAIR_GEN,
 }
 
 // offered tells whether the partition's policies leave a mechanism.

@@ -55,6 +55,7 @@ func (p *Partition) Usage() (u Usage, err error) {
 		u, err = p.usage(r)
 		return err
 	})
+	u.area = 0 // nobody else's concern
 	return u, storeError(err)
 }
 
