@@ -17,12 +17,12 @@ const (
 	certificate
 	rsaPublic
 	ecPublic
-	edwardsPublic
+	edwardsPublic // CKK_EC_EDWARDS and CKK_EC_MONTGOMERY
 	rsaPrivate
 	ecPrivate
-	edwardsPrivate
+	edwardsPrivate // and CKK_EC_MONTGOMERY
 	aes
-	generic // CKK_GENERIC_SECRET and the HMAC key types
+	generic // CKK_GENERIC_SECRET, CKK_HKDF and the HMAC key types
 
 	publicKeys   = rsaPublic | ecPublic | edwardsPublic
 	privateKeys  = rsaPrivate | ecPrivate | edwardsPrivate
@@ -46,11 +46,14 @@ var supported = []struct {
 	{cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_RSA, rsaPublic},
 	{cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_EC, ecPublic},
 	{cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_EC_EDWARDS, edwardsPublic},
+	{cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_EC_MONTGOMERY, edwardsPublic},
 	{cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_RSA, rsaPrivate},
 	{cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_EC, ecPrivate},
 	{cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_EC_EDWARDS, edwardsPrivate},
+	{cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_EC_MONTGOMERY, edwardsPrivate},
 	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_AES, aes},
 	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_GENERIC_SECRET, generic},
+	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_HKDF, generic},
 	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA224_HMAC, generic},
 	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA256_HMAC, generic},
 	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA384_HMAC, generic},
