@@ -1,6 +1,7 @@
 package mech
 
 import (
+	"bytes"
 	"encoding/hex"
 	"slices"
 	"strings"
@@ -167,6 +168,11 @@ func pssParameters(hash cryptoki.MechanismType, mgf cryptoki.MGF, salt uint64) c
 	return cryptoki.PSSParameters{HashAlg: hash, MGF: mgf, SaltLength: salt}
 }
 
+// counterMode is AES-CTR from a counter block.
+func counterMode(bits uint64, first []byte) cryptoki.Mechanism {
+	return cryptoki.NewCTR(cryptoki.CKM_AES_CTR, cryptoki.CTRParameters{CounterBits: bits, CounterBlock: [16]byte(first)})
+}
+
 // use is a mechanism with a parameter and keys that suit it.
 type use struct {
 	name      string
@@ -266,6 +272,8 @@ func cipherUses(t testing.TB) []use {
 		{name: "ECB", mechanism: cryptoki.New(cryptoki.CKM_AES_ECB), keys: aes, unit: 16},
 		{name: "CBC", mechanism: cryptoki.NewBytes(cryptoki.CKM_AES_CBC, iv), keys: aes, unit: 16},
 		{name: "CBC with padding", mechanism: cryptoki.NewBytes(cryptoki.CKM_AES_CBC_PAD, iv), keys: aes},
+		{name: "CTR", mechanism: counterMode(128, iv), keys: aes},
+		{name: "CTR 32 bits at their end", mechanism: counterMode(32, bytes.Repeat([]byte{0xff}, 16)), keys: aes},
 		{name: "GCM", mechanism: gcm(12, 128), keys: aes},
 		{name: "GCM short tag", mechanism: gcm(12, 96), keys: aes},
 		{name: "GCM long IV", mechanism: gcm(256, 128), keys: aes},

@@ -65,6 +65,12 @@ func TestParameters(t *testing.T) {
 
 		{"CBC without padding, IV of 15", cryptoki.NewBytes(cryptoki.CKM_AES_CBC, make([]byte, 15)), bad},
 
+		{"CTR, no bits", counterMode(0, make([]byte, 16)), bad},
+		{"CTR, 1 bit", counterMode(1, make([]byte, 16)), cryptoki.CKR_OK},
+		{"CTR, 128 bits", counterMode(128, make([]byte, 16)), cryptoki.CKR_OK},
+		{"CTR, 129 bits", counterMode(129, make([]byte, 16)), bad},
+		{"CTR, 2^63 bits", counterMode(1<<63, make([]byte, 16)), bad},
+
 		{"KW, empty", cryptoki.NewBytes(cryptoki.CKM_AES_KEY_WRAP, nil), cryptoki.CKR_OK},
 		{"KW, 7 bytes", cryptoki.NewBytes(cryptoki.CKM_AES_KEY_WRAP, make([]byte, 7)), bad},
 		{"KW, 16 bytes", cryptoki.NewBytes(cryptoki.CKM_AES_KEY_WRAP, make([]byte, 16)), bad},

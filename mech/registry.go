@@ -11,8 +11,9 @@ import (
 var registry = index(
 	digests, hmacs, hmacKeys, genericSecrets,
 	rsaKeyPairs, rsaPKCS1, rsaPSS, rsaOAEP,
-	ecKeyPairs, ecdsaMechanisms, edwardsKeyPairs, eddsaMechanisms,
-	aesKeys, aesBlocks, aesCBC, aesGCM, aesCMAC, aesKeyWraps,
+	ecKeyPairs, ecdsaMechanisms, ecdhMechanisms, edwardsKeyPairs, eddsaMechanisms, montgomeryKeyPairs,
+	hkdfMechanisms, kbkdfMechanisms, rsaAESKeyWrap,
+	aesKeys, aesBlocks, aesCBC, aesCTR, aesGCM, aesCMAC, aesKeyWraps,
 )
 
 func index(families ...[]Mechanism) []*Mechanism {
