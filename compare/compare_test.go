@@ -155,7 +155,7 @@ observe at $FIRMWARE 'version' $VERSION
 -- file --
 it says hello
 `)
-	v := Newest(t)
+	v := newest(t)
 	for i, want := range [][]string{{"at 7.4.2 version "}, {"at " + v + " version 0"}, {"at " + v + " version 1", "V1 hello $WORK"}} {
 		c := cells[i]
 		if c.Result != Pass || !slices.Equal(c.Observed, want) || c.Column != Kinds[i].Name {
@@ -174,8 +174,8 @@ it says hello
 	}
 }
 
-// Newest is the level of the newest columns.
-func Newest(t *testing.T) string {
+// newest is the level of the newest columns.
+func newest(t *testing.T) string {
 	t.Helper()
 	if V0.Firmware != V1.Firmware || V0.Firmware == PreVersions.Firmware {
 		t.Fatalf("the levels of the columns are %v, %v, %v", PreVersions.Firmware, V0.Firmware, V1.Firmware)
@@ -191,6 +191,7 @@ func TestRunTellsWhatFailed(t *testing.T) {
 		reason       string
 	}{
 		{"a check", "exec tidelock version\nstdout nothing\nobserve it", Fail, "line 3: stdout nothing: no match"},
+		{"a check after columns", "columns V0\nstdout nothing\nobserve it", Fail, "line 3: stdout nothing"},
 		{"a command", "observe it\nexec sh -c 'echo why $WORK >&2; exit 3'", Fail, "line 3: exec sh -c echo why $WORK >&2; exit 3: exit status 3: why $WORK"},
 		{"unexpected success", "! exec tidelock version\nobserve it", Fail, "unexpected success"},
 		{"nothing observed", "exec tidelock version", Fail, "observed nothing"},
@@ -256,8 +257,8 @@ func TestPrograms(t *testing.T) {
 	if _, err := NewLab(Programs{"/no/tidelock", "/no/p11", "/no/module"}); err == nil {
 		t.Error("a lab without programs was made")
 	}
-	if err := (Programs{"tidelock", "p11", "module"}).Check(); err == nil {
-		t.Error("relative paths were taken")
+	if err := (Programs{"tidelock", "p11", "module"}).Check(); err == nil || !strings.Contains(err.Error(), "no absolute path") {
+		t.Errorf("of relative paths the error is %v", err)
 	}
 }
 
