@@ -83,20 +83,25 @@ func New(ctx Context, class cryptoki.ObjectClass, keyType cryptoki.KeyType, t, v
 // Errors: those of New.
 func FromTemplate(ctx Context, t cryptoki.Template) (*Object, error) {
 	ctx.Origin = Created
-	class, err := selector[cryptoki.ObjectClass](t, cryptoki.CKA_CLASS)
+	class, keyType, err := Kind(t)
 	if err != nil {
 		return nil, err
 	}
-	keyType := noKeyType
-	if isKeyClass(class) {
-		if keyType, err = selector[cryptoki.KeyType](t, cryptoki.CKA_KEY_TYPE); err != nil {
-			return nil, err
-		}
-		if keyType == noKeyType {
-			return nil, cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_VALUE_INVALID, "CKA_KEY_TYPE is CK_UNAVAILABLE_INFORMATION")
-		}
-	}
 	return New(ctx, class, keyType, t, nil)
+}
+
+// Kind is the class that a template tells, and the key type where that has one.
+// Errors: CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID.
+func Kind(t cryptoki.Template) (cryptoki.ObjectClass, cryptoki.KeyType, error) {
+	class, err := selector[cryptoki.ObjectClass](t, cryptoki.CKA_CLASS)
+	if err != nil || !isKeyClass(class) {
+		return class, noKeyType, err
+	}
+	keyType, err := selector[cryptoki.KeyType](t, cryptoki.CKA_KEY_TYPE)
+	if err == nil && keyType == noKeyType {
+		err = cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_VALUE_INVALID, "CKA_KEY_TYPE is CK_UNAVAILABLE_INFORMATION")
+	}
+	return class, keyType, err
 }
 
 // selector reads an attribute that tells what the rest of the template is.

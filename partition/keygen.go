@@ -53,6 +53,9 @@ func (s *Session) GenerateKey(token Token, m *cryptoki.Mechanism, t cryptoki.Tem
 		return first(made), err
 	}
 	ctx, typ := s.context(object.Generated, m.Type), entry.KeyTypes[0]
+	if err := s.partition.mayManage(); err != nil {
+		return 0, err
+	}
 	if err := s.partition.admit(t); err != nil {
 		return 0, err
 	}
@@ -90,6 +93,9 @@ func (s *Session) GenerateKeyPair(token Token, m *cryptoki.Mechanism, public, pr
 		return made[0], made[1], nil
 	}
 	ctx, typ := s.context(object.Generated, m.Type), entry.KeyTypes[0]
+	if err := s.partition.mayManage(); err != nil {
+		return 0, 0, err
+	}
 	if err := s.partition.admit(private); err != nil {
 		return 0, 0, err
 	}

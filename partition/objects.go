@@ -49,7 +49,8 @@ func (s *Session) mayHold(token, confidential bool) error {
 
 // context is what the object rules want to know of the session.
 func (s *Session) context(origin object.Origin, mechanism cryptoki.MechanismType) object.Context {
-	return object.Context{Origin: origin, Mechanism: mechanism, LoggedIn: s.member.Role().usesPrivate(), Format: s.partition.format}
+	return object.Context{Origin: origin, Mechanism: mechanism, LoggedIn: s.member.Role().usesPrivate(),
+		Format: s.partition.format, Limits: s.partition.limits()}
 }
 
 // Create is C_CreateObject.
@@ -62,6 +63,9 @@ func (s *Session) Create(token Token, t cryptoki.Template) (cryptoki.ObjectHandl
 	}
 	o, err := object.FromTemplate(s.context(object.Created, cryptoki.MechanismType(cryptoki.UnavailableInformation)), t)
 	if err != nil {
+		return 0, err
+	}
+	if err := s.partition.mayManageObject(o); err != nil {
 		return 0, err
 	}
 	if err := s.mayStore(o); err != nil {
@@ -104,6 +108,12 @@ func (s *Session) Copy(token Token, h cryptoki.ObjectHandle, t cryptoki.Template
 	}
 	o, err := r.object.Copy(t)
 	if err != nil {
+		return 0, err
+	}
+	if err := s.partition.limits().CheckChange(r.object, o); err != nil {
+		return 0, err
+	}
+	if err := s.partition.mayManageObject(o); err != nil {
 		return 0, err
 	}
 	if err := s.mayStore(o); err != nil {
@@ -175,6 +185,9 @@ func (s *Session) Destroy(h cryptoki.ObjectHandle) error {
 			return err
 		}
 	}
+	if err := s.partition.mayManageObject(r.object); err != nil {
+		return err
+	}
 	if !r.object.Bool(cryptoki.CKA_DESTROYABLE) {
 		return cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "CKA_DESTROYABLE is false")
 	}
@@ -233,17 +246,23 @@ func (s *Session) SetAttributes(h cryptoki.ObjectHandle, t cryptoki.Template) er
 	if err != nil {
 		return err
 	}
-	if err := s.mayStore(r.object); err != nil {
+	set := s.setter(t)
+	if trusted, trusts := s.trusts(t); trusts {
+		set = trust(trusted)
+	} else if err := s.mayStore(r.object); err != nil {
 		return err
 	}
 	if err := s.partition.admit(t); err != nil {
 		return err
 	}
+	if err := s.partition.mayManageObject(r.object); err != nil {
+		return err
+	}
 	if r.object.Token() {
-		return s.partition.change(h, t, s.member)
+		return s.partition.change(h, set, s.member)
 	}
 	for {
-		o, err := r.object.Set(t)
+		o, err := set(r.object)
 		if err != nil {
 			return err
 		}

@@ -232,7 +232,7 @@ func (p *Partition) destroy(h cryptoki.ObjectHandle, m *Member, entry audit.Reco
 }
 
 // change is C_SetAttributeValue on a token object, durably.
-func (p *Partition) change(h cryptoki.ObjectHandle, t cryptoki.Template, m *Member) error {
+func (p *Partition) change(h cryptoki.ObjectHandle, set setter, m *Member) error {
 	err := p.config.Store.Update(func(w keystore.Writer) error {
 		record, err := w.Get(keystore.TableObject, p.objectKey(h))
 		if err != nil {
@@ -245,7 +245,7 @@ func (p *Partition) change(h cryptoki.ObjectHandle, t cryptoki.Template, m *Memb
 		if err != nil {
 			return err
 		}
-		o, err := old.Set(t)
+		o, err := set(old)
 		if err != nil {
 			return err
 		}

@@ -23,6 +23,15 @@ const (
 
 // Policies of a partition that code asks for.
 const (
+	PrivateUnwrapping  ID = 2  // wrapped private keys may be brought in
+	SecretWrapping     ID = 5  // extractable secret keys may be wrapped off the HSM
+	SecretUnwrapping   ID = 6  // wrapped secret keys may be brought in
+	DigestKey          ID = 9  // C_DigestKey takes secret keys
+	Multipurpose       ID = 10 // a key may have more than one pair of purposes
+	ChangingAttributes ID = 11 // purposes of a key may change after it was made
+	KeyManagement      ID = 28 // keys may be made, changed and destroyed
+	CBCPad             ID = 34 // CBC-PAD wraps keys below 128 bits, too
+
 	MaxFailedLogins ID = 20
 	MinPIN          ID = 25 // stored as 255 less the minimum
 	MaxPIN          ID = 26

@@ -1,0 +1,76 @@
+package partition
+
+import (
+	"slices"
+
+	"tidelock.dev/tidelock/cryptoki"
+)
+
+// keyUse is a use of a key in one call, without an operation that an Init begins:
+// wrapping, unwrapping, deriving.
+type keyUse struct {
+	flag      cryptoki.Flags
+	attribute cryptoki.AttributeType
+	class     cryptoki.ObjectClass // that fits beside CKO_SECRET_KEY
+	// exclusive says that a key with a purpose that conflicts is not used at all.
+	exclusive bool
+	// The codes for a handle that names no key, for a key of the wrong type, and for one
+	// of a size that is not allowed.
+	handle, kind, size cryptoki.RV
+}
+
+var (
+	useToWrap = keyUse{
+		cryptoki.CKF_WRAP, cryptoki.CKA_WRAP, cryptoki.CKO_PUBLIC_KEY, false,
+		cryptoki.CKR_WRAPPING_KEY_HANDLE_INVALID, cryptoki.CKR_WRAPPING_KEY_TYPE_INCONSISTENT, cryptoki.CKR_WRAPPING_KEY_SIZE_RANGE,
+	}
+	useToUnwrap = keyUse{
+		cryptoki.CKF_UNWRAP, cryptoki.CKA_UNWRAP, cryptoki.CKO_PRIVATE_KEY, true,
+		cryptoki.CKR_UNWRAPPING_KEY_HANDLE_INVALID, cryptoki.CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, cryptoki.CKR_UNWRAPPING_KEY_SIZE_RANGE,
+	}
+	useToDerive = keyUse{
+		cryptoki.CKF_DERIVE, cryptoki.CKA_DERIVE, cryptoki.CKO_PRIVATE_KEY, true,
+		cryptoki.CKR_KEY_HANDLE_INVALID, cryptoki.CKR_KEY_TYPE_INCONSISTENT, cryptoki.CKR_KEY_SIZE_RANGE,
+	}
+)
+
+// key finds a key that the session's application may see. Error: code.
+func (s *Session) key(h cryptoki.ObjectHandle, code cryptoki.RV) (*resident, error) {
+	r, err := s.object(h)
+	switch {
+	case cryptoki.Code(err) == cryptoki.CKR_OBJECT_HANDLE_INVALID:
+		return nil, code
+	case err != nil:
+		return nil, err
+	case !isKey(r.object):
+		return nil, cryptoki.Errorf(code, "object %d is a %v, not a key", h, r.object.Class())
+	}
+	return r, nil
+}
+
+// fits checks all that only the key itself says of a use.
+// Errors: CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_MECHANISM_INVALID, CKR_USER_NOT_LOGGED_IN,
+// CKR_KEY_NOT_ACTIVE, and the use's own.
+func (s *Session) fits(u keyUse, m service, r *resident) error {
+	o := r.object
+	if !slices.Contains(m.KeyTypes, o.KeyType()) || o.Class() != u.class && o.Class() != cryptoki.CKO_SECRET_KEY {
+		return cryptoki.Errorf(u.kind, "%v with a %v %v", m.Type, o.KeyType(), o.Class())
+	}
+	if !o.Permits(u.attribute) {
+		return cryptoki.Errorf(cryptoki.CKR_KEY_FUNCTION_NOT_PERMITTED, "%v is false", u.attribute)
+	}
+	if u.exclusive && o.Tainted(u.attribute) {
+		return cryptoki.Errorf(cryptoki.CKR_KEY_FUNCTION_NOT_PERMITTED, "the key has, or had, a purpose that does not go with %v", u.attribute)
+	}
+	if !o.AllowsMechanism(m.Type) {
+		return cryptoki.Errorf(cryptoki.CKR_MECHANISM_INVALID, "%v is not among the key's CKA_ALLOWED_MECHANISMS", m.Type)
+	}
+	if o.Bool(cryptoki.CKA_ALWAYS_AUTHENTICATE) {
+		return cryptoki.Errorf(cryptoki.CKR_USER_NOT_LOGGED_IN, "the key wants a context-specific login, which only an operation with an Init can have")
+	}
+	err := s.partition.mayUse(m, u.flag, r)
+	if cryptoki.Code(err) == cryptoki.CKR_KEY_SIZE_RANGE {
+		return cryptoki.Errorf(u.size, "%w", err)
+	}
+	return err
+}
