@@ -54,10 +54,17 @@ var supported = []struct {
 	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_AES, aes},
 	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_GENERIC_SECRET, generic},
 	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_HKDF, generic},
+	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA_1_HMAC, generic},
 	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA224_HMAC, generic},
 	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA256_HMAC, generic},
 	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA384_HMAC, generic},
 	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA512_HMAC, generic},
+	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA512_224_HMAC, generic},
+	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA512_256_HMAC, generic},
+	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA3_224_HMAC, generic},
+	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA3_256_HMAC, generic},
+	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA3_384_HMAC, generic},
+	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA3_512_HMAC, generic},
 }
 
 // rule is a row of the table: all that is to know of an attribute for the kinds
