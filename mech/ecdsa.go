@@ -1,6 +1,7 @@
 package mech
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rand"
@@ -11,13 +12,18 @@ import (
 
 // ecdsaMechanisms are the ECDSA signatures (FIPS 186-5, 6; PKCS#11 3.2, 6.3). A signature is r and s, each as long as the order of the curve.
 // CKM_ECDSA signs a digest that the caller has made; of one longer than the order
-// the leftmost bits count.
+// the leftmost bits count. SHA-1 is there for what was signed long ago.
 var ecdsaMechanisms = []Mechanism{
 	ecdsaOf(cryptoki.CKM_ECDSA, 0),
+	ecdsaOf(cryptoki.CKM_ECDSA_SHA1, crypto.SHA1),
 	ecdsaOf(cryptoki.CKM_ECDSA_SHA224, crypto.SHA224),
 	ecdsaOf(cryptoki.CKM_ECDSA_SHA256, crypto.SHA256),
 	ecdsaOf(cryptoki.CKM_ECDSA_SHA384, crypto.SHA384),
 	ecdsaOf(cryptoki.CKM_ECDSA_SHA512, crypto.SHA512),
+	ecdsaOf(cryptoki.CKM_ECDSA_SHA3_224, crypto.SHA3_224),
+	ecdsaOf(cryptoki.CKM_ECDSA_SHA3_256, crypto.SHA3_256),
+	ecdsaOf(cryptoki.CKM_ECDSA_SHA3_384, crypto.SHA3_384),
+	ecdsaOf(cryptoki.CKM_ECDSA_SHA3_512, crypto.SHA3_512),
 }
 
 func ecdsaOf(t cryptoki.MechanismType, h crypto.Hash) Mechanism {
@@ -29,7 +35,7 @@ func ecdsaOf(t cryptoki.MechanismType, h crypto.Hash) Mechanism {
 		MaxKey:    maxEC,
 		Shape:     cryptoki.ShapeNone,
 		MultiPart: h != 0,
-		Approved:  true,
+		Approved:  h != crypto.SHA1,
 	}, func(f Function, p *cryptoki.Mechanism, key *ecKey) (Operation, error) {
 		if err := p.None(); err != nil {
 			return nil, err
@@ -63,17 +69,23 @@ func (k *ecKey) verify(input, sig []byte) error {
 
 // maxDERSignature is the length of the longest Ecdsa-Sig-Value (RFC 3279, 2.2.3) of
 // the curves, in bytes.
-const maxDERSignature = 2 + 2*(2+1+maxEC/8)
+const maxDERSignature = 3 + 2*(2+1+(maxEC+7)/8)
 
 var errSignatureEncoding = errors.New("malformed Ecdsa-Sig-Value")
 
 // splitSignature writes r and s of an Ecdsa-Sig-Value into the halves of sig.
 func splitSignature(sig, der []byte) error {
-	if len(der) < 2 || der[0] != tagSequence || int(der[1]) != len(der)-2 || der[1] > 127 {
+	content := max(0, len(der)-2)
+	if content > 128 {
+		content-- // the length has a byte more
+	}
+	var header [3]byte
+	rest, found := bytes.CutPrefix(der, appendHeader(header[:0], tagSequence, content))
+	if !found || len(rest) != content {
 		return errSignatureEncoding
 	}
 	half := len(sig) / 2
-	rest, err := readInteger(sig[:half], der[2:])
+	rest, err := readInteger(sig[:half], rest)
 	if err != nil {
 		return err
 	}
@@ -114,22 +126,28 @@ func readInteger(out, der []byte) (rest []byte, err error) {
 
 // joinSignature appends the Ecdsa-Sig-Value of r and s, the halves of sig.
 func joinSignature(der, sig []byte) []byte {
-	start := len(der)
-	der = append(der, tagSequence, 0)
-	der = appendInteger(der, sig[:len(sig)/2])
-	der = appendInteger(der, sig[len(sig)/2:])
-	der[start+1] = byte(len(der) - start - 2)
-	return der
+	r, s := shortest(sig[:len(sig)/2]), shortest(sig[len(sig)/2:])
+	der = appendHeader(der, tagSequence, integerSize(r)+integerSize(s))
+	return appendInteger(appendInteger(der, r), s)
 }
 
-// appendInteger appends a DER INTEGER; v is big-endian and not negative.
-func appendInteger(der, v []byte) []byte {
+// shortest is a big-endian number without the zeros at its beginning, but for one
+// that is 0.
+func shortest(v []byte) []byte {
 	for len(v) > 1 && v[0] == 0 {
 		v = v[1:]
 	}
-	sign := v[0] >> 7
-	der = append(der, tagInteger, byte(len(v))+sign)
-	if sign == 1 {
+	return v
+}
+
+// integerSize is the length of a number as DER INTEGER of less than 128 bytes: one
+// whose first bit is set has a zero before it.
+func integerSize(v []byte) int { return 2 + int(v[0]>>7) + len(v) }
+
+// appendInteger appends a DER INTEGER; v is big-endian, not negative and the shortest.
+func appendInteger(der, v []byte) []byte {
+	der = append(der, tagInteger, byte(integerSize(v)-2))
+	if v[0]>>7 == 1 {
 		der = append(der, 0)
 	}
 	return append(der, v...)

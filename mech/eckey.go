@@ -24,12 +24,13 @@ type curve struct {
 var curves = []*curve{
 	{elliptic.P256(), []string{"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", "\x13\x09secp256r1", "\x13\x0aprime256v1", "\x13\x05P-256"}, 32},
 	{elliptic.P384(), []string{"\x06\x05\x2b\x81\x04\x00\x22", "\x13\x09secp384r1", "\x13\x05P-384"}, 48},
+	{elliptic.P521(), []string{"\x06\x05\x2b\x81\x04\x00\x23", "\x13\x09secp521r1", "\x13\x05P-521"}, 66},
 }
 
 // The curve sizes, in bits.
 const (
 	minEC = 256
-	maxEC = 384
+	maxEC = 521
 )
 
 // ecFlags describe the curves in CK_MECHANISM_INFO.
@@ -77,11 +78,12 @@ func generateEC(m *cryptoki.Mechanism, public, _ cryptoki.Template) (pub, priv c
 }
 
 // curveTemplates are the value attributes of a key pair on a curve. The curve is
-// named as the caller named it, so that the key has what its template says.
+// named as the caller named it, so that the key has what its template says; the
+// point is a DER OCTET STRING.
 func curveTemplates(params, point, value []byte) (pub, priv cryptoki.Template) {
 	pub = cryptoki.Template{
 		{Type: cryptoki.CKA_EC_PARAMS, Value: slices.Clone(params)},
-		{Type: cryptoki.CKA_EC_POINT, Value: slices.Concat([]byte{tagOctetString, byte(len(point))}, point)},
+		{Type: cryptoki.CKA_EC_POINT, Value: append(appendHeader(nil, tagOctetString, len(point)), point...)},
 	}
 	priv = cryptoki.Template{
 		{Type: cryptoki.CKA_EC_PARAMS, Value: slices.Clone(params)},
@@ -109,6 +111,14 @@ func curveOf(params []byte) (*curve, error) {
 	return nil, noCurve(params)
 }
 
+// namesCurve checks that a value of CKA_EC_PARAMS is one of the encodings of a curve.
+func namesCurve(params []byte, encodings []string) error {
+	if !slices.Contains(encodings, string(params)) {
+		return noCurve(params)
+	}
+	return nil
+}
+
 // noCurve is the error for parameters that mean no offered curve: one code for
 // curves that could be, another for bytes that are no parameters.
 func noCurve(params []byte) error {
@@ -127,20 +137,38 @@ func noCurve(params []byte) error {
 	return invalid(cryptoki.CKA_EC_PARAMS, "is neither an object identifier nor a curve name")
 }
 
+// appendHeader appends the DER identifier and length of n bytes, at most 255.
+func appendHeader(der []byte, tag byte, n int) []byte {
+	if n > 127 {
+		return append(der, tag, 0x81, byte(n))
+	}
+	return append(der, tag, byte(n))
+}
+
+// barePoint returns the size bytes of a point that may stand in a DER OCTET STRING;
+// false when there are not as many. A bare point begins like one, and is told apart
+// by its length.
+func barePoint(v []byte, size int) ([]byte, bool) {
+	if len(v) == size {
+		return v, true
+	}
+	point, found := bytes.CutPrefix(v, appendHeader(nil, tagOctetString, size))
+	return point, found && len(point) == size
+}
+
 // point returns the content of CKA_EC_POINT, size bytes: the value is a DER OCTET
-// STRING of it (PKCS#11 3.2, 6.3), but programs also send it bare. nil where the
-// attribute is missing.
+// STRING of it (PKCS#11 3.2, 6.3), but programs also send it bare, as PKCS#11 3.0 has
+// it for Edwards and Montgomery curves. nil where the attribute is missing.
 func (a attributes) point(size int) ([]byte, error) {
 	v := a(cryptoki.CKA_EC_POINT)
-	switch {
-	case len(v) == 0:
+	if len(v) == 0 {
 		return nil, nil
-	case len(v) == size:
-		return v, nil
-	case len(v) == size+2 && v[0] == tagOctetString && int(v[1]) == size:
-		return v[2:], nil
 	}
-	return nil, invalid(cryptoki.CKA_EC_POINT, "is not an uncompressed point of the curve")
+	point, ok := barePoint(v, size)
+	if !ok {
+		return nil, invalid(cryptoki.CKA_EC_POINT, "is not an uncompressed point of the curve")
+	}
+	return point, nil
 }
 
 // ecKey is a key of CKK_EC, public or private.
@@ -204,6 +232,15 @@ func parseECPrivate(a attributes) (*ecKey, error) {
 		}
 	}
 	return &ecKey{curve: c, public: &key.PublicKey, private: key}, nil
+}
+
+// named checks that CKA_EC_PARAMS is one of the encodings of a curve.
+func (a attributes) named(encodings []string) error {
+	params, err := a.value(cryptoki.CKA_EC_PARAMS)
+	if err != nil {
+		return err
+	}
+	return namesCurve(params, encodings)
 }
 
 func (a attributes) curve() (*curve, error) {

@@ -11,8 +11,14 @@ import (
 )
 
 // edwardsEncodings are the values of CKA_EC_PARAMS that mean edwards25519, DER: the
-// OBJECT IDENTIFIER of RFC 8410, and the name of PKCS#11 3.2, 6.3.
-var edwardsEncodings = []string{"\x06\x03\x2b\x65\x70", "\x13\x0cedwards25519"}
+// OBJECT IDENTIFIER of RFC 8410, an older one that programs still send, and names, the
+// first of them that of PKCS#11 3.2, 6.3.
+var edwardsEncodings = []string{
+	"\x06\x03\x2b\x65\x70",
+	"\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01",
+	"\x13\x0cedwards25519",
+	"\x13\x07Ed25519",
+}
 
 // edwardsBits is the size of the field of edwards25519.
 const edwardsBits = 255
@@ -42,8 +48,8 @@ func generateEdwards(m *cryptoki.Mechanism, public, _ cryptoki.Template) (pub, p
 	if !ok {
 		return nil, nil, missing(cryptoki.CKA_EC_PARAMS)
 	}
-	if !slices.Contains(edwardsEncodings, string(params)) {
-		return nil, nil, noCurve(params)
+	if err := namesCurve(params, edwardsEncodings); err != nil {
+		return nil, nil, err
 	}
 	point, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -68,9 +74,9 @@ func (k *edwardsKey) Size() uint64 { return edwardsBits }
 func (k *edwardsKey) hasPrivate() bool { return k.private != nil }
 
 // parseEdwardsPublic reads CKA_EC_PARAMS and CKA_EC_POINT; the point must be on the
-// curve.
+// curve and not of small order.
 func parseEdwardsPublic(a attributes) (*edwardsKey, error) {
-	if err := a.edwards(); err != nil {
+	if err := a.named(edwardsEncodings); err != nil {
 		return nil, err
 	}
 	point, err := a.point(ed25519.PublicKeySize)
@@ -80,8 +86,8 @@ func parseEdwardsPublic(a attributes) (*edwardsKey, error) {
 	if point == nil {
 		return nil, missing(cryptoki.CKA_EC_POINT)
 	}
-	if !onEdwards25519(point) {
-		return nil, invalid(cryptoki.CKA_EC_POINT, "is not a point of the curve")
+	if !onEdwards25519(point) || smallOnEdwards25519(point) {
+		return nil, invalid(cryptoki.CKA_EC_POINT, "is not a point of the curve, or one of small order")
 	}
 	return &edwardsKey{public: slices.Clone(point)}, nil
 }
@@ -89,7 +95,7 @@ func parseEdwardsPublic(a attributes) (*edwardsKey, error) {
 // parseEdwardsPrivate reads CKA_EC_PARAMS and CKA_VALUE, the 32 bytes that RFC 8032,
 // 5.1.5, calls the private key. A CKA_EC_POINT beside them must be the key's.
 func parseEdwardsPrivate(a attributes) (*edwardsKey, error) {
-	if err := a.edwards(); err != nil {
+	if err := a.named(edwardsEncodings); err != nil {
 		return nil, err
 	}
 	seed, err := a.value(cryptoki.CKA_VALUE)
@@ -109,17 +115,6 @@ func parseEdwardsPrivate(a attributes) (*edwardsKey, error) {
 		return nil, invalid(cryptoki.CKA_EC_POINT, "is not the public key of CKA_VALUE")
 	}
 	return &edwardsKey{public: public, private: key}, nil
-}
-
-func (a attributes) edwards() error {
-	params, err := a.value(cryptoki.CKA_EC_PARAMS)
-	if err != nil {
-		return err
-	}
-	if !slices.Contains(edwardsEncodings, string(params)) {
-		return noCurve(params)
-	}
-	return nil
 }
 
 // edwardsPrime is 2^255 - 19 and edwardsD the curve's d, -121665/121666 (RFC 8032, 5.1).
@@ -151,4 +146,23 @@ func onEdwards25519(point []byte) bool {
 		return sign == 0
 	}
 	return big.Jacobi(u, edwardsPrime) == 1
+}
+
+// smallOrder are the y of the points whose order divides the cofactor 8, little-endian.
+var smallOrder = []string{
+	"\x00" + zeros31,
+	"\x01" + zeros31,
+	"\xec\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+	"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05",
+	"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a",
+}
+
+const zeros31 = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+
+// smallOnEdwards25519 tells whether a point of the curve is of small order: under such a
+// public key one signature is good for many messages.
+func smallOnEdwards25519(point []byte) bool {
+	y := slices.Clone(point)
+	y[len(y)-1] &= 0x7f // the sign of x
+	return slices.Contains(smallOrder, string(y))
 }

@@ -27,6 +27,8 @@ func ParseKey(class cryptoki.ObjectClass, typ cryptoki.KeyType, get func(cryptok
 			return parse(parseECPrivate(a))
 		case cryptoki.CKK_EC_EDWARDS:
 			return parse(parseEdwardsPrivate(a))
+		case cryptoki.CKK_EC_MONTGOMERY:
+			return parse(parseMontgomeryPrivate(a))
 		}
 	case cryptoki.CKO_PUBLIC_KEY:
 		switch typ {
@@ -36,12 +38,14 @@ func ParseKey(class cryptoki.ObjectClass, typ cryptoki.KeyType, get func(cryptok
 			return parse(parseECPublic(a))
 		case cryptoki.CKK_EC_EDWARDS:
 			return parse(parseEdwardsPublic(a))
+		case cryptoki.CKK_EC_MONTGOMERY:
+			return parse(parseMontgomeryPublic(a))
 		}
 	case cryptoki.CKO_SECRET_KEY:
 		if typ == cryptoki.CKK_AES {
 			return parse(parseAES(a))
 		}
-		if slices.Contains(macKeyTypes, typ) {
+		if slices.Contains(macKeyTypes, typ) || typ == cryptoki.CKK_HKDF {
 			return parse(parseGeneric(typ, a))
 		}
 	}
