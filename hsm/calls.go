@@ -47,6 +47,10 @@ func init() {
 
 		wire.CallGenerateKey:     on(needUse, (*request).generateKey),
 		wire.CallGenerateKeyPair: on(needUse, (*request).generateKeyPair),
+		wire.CallWrapKey:         on(needUse, (*request).wrapKey),
+		wire.CallUnwrapKey:       on(needUse, (*request).unwrapKey),
+		wire.CallDeriveKey:       on(needUse, (*request).deriveKey),
+		wire.CallDigestKey:       on(needUse, (*request).digestKey),
 		wire.CallGenerateRandom:  on(needUse, (*request).generateRandom),
 		wire.CallSeedRandom:      on(needUse, (*request).seedRandom),
 

@@ -25,6 +25,9 @@ type UseFunction uint8
 
 // Functions beyond those of package mech.
 const (
+	UseWrap            UseFunction = 8
+	UseUnwrap          UseFunction = 9
+	UseDerive          UseFunction = 10
 	UseGenerateKey     UseFunction = 32
 	UseGenerateKeyPair UseFunction = 33
 )
@@ -42,6 +45,12 @@ func (f UseFunction) String() string {
 		return "sign"
 	case UseFunction(mech.Verify):
 		return "verify"
+	case UseWrap:
+		return "wrap"
+	case UseUnwrap:
+		return "unwrap"
+	case UseDerive:
+		return "derive"
 	case UseGenerateKey:
 		return "generate_key"
 	case UseGenerateKeyPair:

@@ -34,8 +34,12 @@ const (
 	CallFinal                Call = 34
 	CallDrain                Call = 35
 	CallOperationCancel      Call = 36
+	CallDigestKey            Call = 37
 	CallGenerateKey          Call = 40
 	CallGenerateKeyPair      Call = 41
+	CallWrapKey              Call = 42
+	CallUnwrapKey            Call = 43
+	CallDeriveKey            Call = 44
 	CallGenerateRandom       Call = 50
 	CallSeedRandom           Call = 51
 	CallPartitionInit        Call = 60
@@ -45,6 +49,7 @@ const (
 	CallPartitionInfo        Call = 64
 	CallPartitionPolicies    Call = 65
 	CallSetPartitionPolicies Call = 66
+	CallPartitionTemplate    Call = 67
 	CallFirmwareVersion      Call = 75
 	CallHSMInfo              Call = 100
 	CallPartitionList        Call = 101
@@ -65,6 +70,11 @@ const (
 	CallClientAssign         Call = 123
 	CallClientRevoke         Call = 124
 	CallClientList           Call = 125
+	CallFirmwareInfo         Call = 130
+	CallFirmwareUpdate       Call = 131
+	CallFirmwareRollback     Call = 132
+	CallFirmwarePlan         Call = 133
+	CallCapacity             Call = 134
 )
 
 // table lists the calls by rising number.
@@ -99,8 +109,12 @@ var table = [...]callInfo{
 	{call: CallFinal, name: "Final", request: func() Message { return new(FinalRequest) }, reply: func() Message { return new(FinalReply) }},
 	{call: CallDrain, name: "Drain", request: func() Message { return new(DrainRequest) }, reply: func() Message { return new(DrainReply) }},
 	{call: CallOperationCancel, name: "OperationCancel", request: func() Message { return new(OperationCancelRequest) }, reply: func() Message { return new(OperationCancelReply) }},
+	{call: CallDigestKey, name: "DigestKey", request: func() Message { return new(DigestKeyRequest) }, reply: func() Message { return new(DigestKeyReply) }},
 	{call: CallGenerateKey, name: "GenerateKey", creates: true, request: func() Message { return new(GenerateKeyRequest) }, reply: func() Message { return new(GenerateKeyReply) }},
 	{call: CallGenerateKeyPair, name: "GenerateKeyPair", creates: true, request: func() Message { return new(GenerateKeyPairRequest) }, reply: func() Message { return new(GenerateKeyPairReply) }},
+	{call: CallWrapKey, name: "WrapKey", request: func() Message { return new(WrapKeyRequest) }, reply: func() Message { return new(WrapKeyReply) }},
+	{call: CallUnwrapKey, name: "UnwrapKey", creates: true, request: func() Message { return new(UnwrapKeyRequest) }, reply: func() Message { return new(UnwrapKeyReply) }},
+	{call: CallDeriveKey, name: "DeriveKey", creates: true, request: func() Message { return new(DeriveKeyRequest) }, reply: func() Message { return new(DeriveKeyReply) }},
 	{call: CallGenerateRandom, name: "GenerateRandom", request: func() Message { return new(GenerateRandomRequest) }, reply: func() Message { return new(GenerateRandomReply) }},
 	{call: CallSeedRandom, name: "SeedRandom", request: func() Message { return new(SeedRandomRequest) }, reply: func() Message { return new(SeedRandomReply) }},
 	{call: CallPartitionInit, name: "PartitionInit", request: func() Message { return new(PartitionInitRequest) }, reply: func() Message { return new(PartitionInitReply) }},
@@ -110,6 +124,7 @@ var table = [...]callInfo{
 	{call: CallPartitionInfo, name: "PartitionInfo", request: func() Message { return new(PartitionInfoRequest) }, reply: func() Message { return new(PartitionInfoReply) }},
 	{call: CallPartitionPolicies, name: "PartitionPolicies", request: func() Message { return new(PartitionPoliciesRequest) }, reply: func() Message { return new(PartitionPoliciesReply) }},
 	{call: CallSetPartitionPolicies, name: "SetPartitionPolicies", request: func() Message { return new(SetPartitionPoliciesRequest) }, reply: func() Message { return new(SetPartitionPoliciesReply) }},
+	{call: CallPartitionTemplate, name: "PartitionTemplate", request: func() Message { return new(PartitionTemplateRequest) }, reply: func() Message { return new(PartitionTemplateReply) }},
 	{call: CallFirmwareVersion, name: "FirmwareVersion", request: func() Message { return new(FirmwareVersionRequest) }, reply: func() Message { return new(FirmwareVersionReply) }},
 	{call: CallHSMInfo, name: "HSMInfo", request: func() Message { return new(HSMInfoRequest) }, reply: func() Message { return new(HSMInfoReply) }},
 	{call: CallPartitionList, name: "PartitionList", request: func() Message { return new(PartitionListRequest) }, reply: func() Message { return new(PartitionListReply) }},
@@ -130,4 +145,9 @@ var table = [...]callInfo{
 	{call: CallClientAssign, name: "ClientAssign", request: func() Message { return new(ClientAssignRequest) }, reply: func() Message { return new(ClientAssignReply) }},
 	{call: CallClientRevoke, name: "ClientRevoke", request: func() Message { return new(ClientRevokeRequest) }, reply: func() Message { return new(ClientRevokeReply) }},
 	{call: CallClientList, name: "ClientList", request: func() Message { return new(ClientListRequest) }, reply: func() Message { return new(ClientListReply) }},
+	{call: CallFirmwareInfo, name: "FirmwareInfo", request: func() Message { return new(FirmwareInfoRequest) }, reply: func() Message { return new(FirmwareInfoReply) }},
+	{call: CallFirmwareUpdate, name: "FirmwareUpdate", request: func() Message { return new(FirmwareUpdateRequest) }, reply: func() Message { return new(FirmwareUpdateReply) }},
+	{call: CallFirmwareRollback, name: "FirmwareRollback", request: func() Message { return new(FirmwareRollbackRequest) }, reply: func() Message { return new(FirmwareRollbackReply) }},
+	{call: CallFirmwarePlan, name: "FirmwarePlan", request: func() Message { return new(FirmwarePlanRequest) }, reply: func() Message { return new(FirmwarePlanReply) }},
+	{call: CallCapacity, name: "Capacity", request: func() Message { return new(CapacityRequest) }, reply: func() Message { return new(CapacityReply) }},
 }

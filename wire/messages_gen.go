@@ -1297,6 +1297,38 @@ func (m *OperationCancelReply) Parse(b []byte) error {
 	return d.end(CallOperationCancel, "reply")
 }
 
+// DigestKeyRequest is the body of the request of DigestKey.
+type DigestKeyRequest struct {
+	Key uint64
+}
+
+// AppendTo implements Message.
+func (m *DigestKeyRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Key)
+	return b
+}
+
+// Parse implements Message.
+func (m *DigestKeyRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Key = d.u64("key")
+	return d.end(CallDigestKey, "request")
+}
+
+// DigestKeyReply is the body of the reply of DigestKey.
+type DigestKeyReply struct{}
+
+// AppendTo implements Message.
+func (m *DigestKeyReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *DigestKeyReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallDigestKey, "reply")
+}
+
 // GenerateKeyRequest is the body of the request of GenerateKey.
 type GenerateKeyRequest struct {
 	Token     ID
@@ -1387,6 +1419,147 @@ func (m *GenerateKeyPairReply) Parse(b []byte) error {
 	return d.end(CallGenerateKeyPair, "reply")
 }
 
+// WrapKeyRequest is the body of the request of WrapKey.
+type WrapKeyRequest struct {
+	Mechanism   cryptoki.Mechanism
+	WrappingKey uint64
+	Key         uint64
+	Capacity    uint64
+}
+
+// AppendTo implements Message.
+func (m *WrapKeyRequest) AppendTo(b []byte) []byte {
+	b = appendMechanism(b, &m.Mechanism)
+	b = appendU64(b, m.WrappingKey)
+	b = appendU64(b, m.Key)
+	b = appendU64(b, m.Capacity)
+	return b
+}
+
+// Parse implements Message.
+func (m *WrapKeyRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	d.mechanism(&m.Mechanism, "mechanism")
+	m.WrappingKey = d.u64("wrappingKey")
+	m.Key = d.u64("key")
+	m.Capacity = d.u64("capacity")
+	return d.end(CallWrapKey, "request")
+}
+
+// WrapKeyReply is the body of the reply of WrapKey.
+type WrapKeyReply struct {
+	Wrapped []byte
+	Length  uint64
+}
+
+// AppendTo implements Message.
+func (m *WrapKeyReply) AppendTo(b []byte) []byte {
+	b = appendBytes(b, m.Wrapped)
+	b = appendU64(b, m.Length)
+	return b
+}
+
+// Parse implements Message.
+func (m *WrapKeyReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Wrapped = d.bytes("wrapped")
+	m.Length = d.u64("length")
+	return d.end(CallWrapKey, "reply")
+}
+
+// UnwrapKeyRequest is the body of the request of UnwrapKey.
+type UnwrapKeyRequest struct {
+	Token         ID
+	Mechanism     cryptoki.Mechanism
+	UnwrappingKey uint64
+	Wrapped       []byte
+	Template      cryptoki.Template
+}
+
+// AppendTo implements Message.
+func (m *UnwrapKeyRequest) AppendTo(b []byte) []byte {
+	b = appendID(b, m.Token)
+	b = appendMechanism(b, &m.Mechanism)
+	b = appendU64(b, m.UnwrappingKey)
+	b = appendBytes(b, m.Wrapped)
+	b = appendTemplate(b, m.Template)
+	return b
+}
+
+// Parse implements Message.
+func (m *UnwrapKeyRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Token = d.id("token")
+	d.mechanism(&m.Mechanism, "mechanism")
+	m.UnwrappingKey = d.u64("unwrappingKey")
+	m.Wrapped = d.bytes("wrapped")
+	m.Template = d.template(m.Template, "template")
+	return d.end(CallUnwrapKey, "request")
+}
+
+// UnwrapKeyReply is the body of the reply of UnwrapKey.
+type UnwrapKeyReply struct {
+	Object uint64
+}
+
+// AppendTo implements Message.
+func (m *UnwrapKeyReply) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Object)
+	return b
+}
+
+// Parse implements Message.
+func (m *UnwrapKeyReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Object = d.u64("object")
+	return d.end(CallUnwrapKey, "reply")
+}
+
+// DeriveKeyRequest is the body of the request of DeriveKey.
+type DeriveKeyRequest struct {
+	Token     ID
+	Mechanism cryptoki.Mechanism
+	BaseKey   uint64
+	Template  cryptoki.Template
+}
+
+// AppendTo implements Message.
+func (m *DeriveKeyRequest) AppendTo(b []byte) []byte {
+	b = appendID(b, m.Token)
+	b = appendMechanism(b, &m.Mechanism)
+	b = appendU64(b, m.BaseKey)
+	b = appendTemplate(b, m.Template)
+	return b
+}
+
+// Parse implements Message.
+func (m *DeriveKeyRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Token = d.id("token")
+	d.mechanism(&m.Mechanism, "mechanism")
+	m.BaseKey = d.u64("baseKey")
+	m.Template = d.template(m.Template, "template")
+	return d.end(CallDeriveKey, "request")
+}
+
+// DeriveKeyReply is the body of the reply of DeriveKey.
+type DeriveKeyReply struct {
+	Object uint64
+}
+
+// AppendTo implements Message.
+func (m *DeriveKeyReply) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Object)
+	return b
+}
+
+// Parse implements Message.
+func (m *DeriveKeyReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Object = d.u64("object")
+	return d.end(CallDeriveKey, "reply")
+}
+
 // GenerateRandomRequest is the body of the request of GenerateRandom.
 type GenerateRandomRequest struct {
 	Length uint32
@@ -1457,10 +1630,11 @@ func (m *SeedRandomReply) Parse(b []byte) error {
 
 // PartitionInitRequest is the body of the request of PartitionInit.
 type PartitionInitRequest struct {
-	Slot   uint64
-	Label  string
-	PIN    Secret
-	Domain Secret
+	Slot     uint64
+	Label    string
+	PIN      Secret
+	Domain   Secret
+	Policies []byte
 }
 
 // AppendTo implements Message.
@@ -1469,6 +1643,7 @@ func (m *PartitionInitRequest) AppendTo(b []byte) []byte {
 	b = appendText(b, m.Label)
 	b = appendSecret(b, m.PIN)
 	b = appendSecret(b, m.Domain)
+	b = appendBytes(b, m.Policies)
 	return b
 }
 
@@ -1479,20 +1654,25 @@ func (m *PartitionInitRequest) Parse(b []byte) error {
 	m.Label = d.text("label")
 	m.PIN = d.secret("pin")
 	m.Domain = d.secret("domain")
+	m.Policies = d.bytes("policies")
 	return d.end(CallPartitionInit, "request")
 }
 
 // PartitionInitReply is the body of the reply of PartitionInit.
-type PartitionInitReply struct{}
+type PartitionInitReply struct {
+	Fault string
+}
 
 // AppendTo implements Message.
 func (m *PartitionInitReply) AppendTo(b []byte) []byte {
+	b = appendText(b, m.Fault)
 	return b
 }
 
 // Parse implements Message.
 func (m *PartitionInitReply) Parse(b []byte) error {
 	d := decoder{rest: b}
+	m.Fault = d.text("fault")
 	return d.end(CallPartitionInit, "reply")
 }
 
@@ -1712,6 +1892,9 @@ type PartitionPoliciesReply struct {
 	Names        []string
 	Destructive  []string
 	Effects      []uint64
+	Abouts       []string
+	Rules        []string
+	Verified     []uint64
 }
 
 // AppendTo implements Message.
@@ -1722,6 +1905,9 @@ func (m *PartitionPoliciesReply) AppendTo(b []byte) []byte {
 	b = appendTexts(b, m.Names)
 	b = appendTexts(b, m.Destructive)
 	b = appendU64s(b, m.Effects)
+	b = appendTexts(b, m.Abouts)
+	b = appendTexts(b, m.Rules)
+	b = appendU64s(b, m.Verified)
 	return b
 }
 
@@ -1734,6 +1920,9 @@ func (m *PartitionPoliciesReply) Parse(b []byte) error {
 	m.Names = d.texts(m.Names, "names")
 	m.Destructive = d.texts(m.Destructive, "destructive")
 	m.Effects = d.u64s(m.Effects, "effects")
+	m.Abouts = d.texts(m.Abouts, "abouts")
+	m.Rules = d.texts(m.Rules, "rules")
+	m.Verified = d.u64s(m.Verified, "verified")
 	return d.end(CallPartitionPolicies, "reply")
 }
 
@@ -1764,11 +1953,13 @@ func (m *SetPartitionPoliciesRequest) Parse(b []byte) error {
 // SetPartitionPoliciesReply is the body of the reply of SetPartitionPolicies.
 type SetPartitionPoliciesReply struct {
 	Erased bool
+	Fault  string
 }
 
 // AppendTo implements Message.
 func (m *SetPartitionPoliciesReply) AppendTo(b []byte) []byte {
 	b = appendBool(b, m.Erased)
+	b = appendText(b, m.Fault)
 	return b
 }
 
@@ -1776,7 +1967,44 @@ func (m *SetPartitionPoliciesReply) AppendTo(b []byte) []byte {
 func (m *SetPartitionPoliciesReply) Parse(b []byte) error {
 	d := decoder{rest: b}
 	m.Erased = d.bool("erased")
+	m.Fault = d.text("fault")
 	return d.end(CallSetPartitionPolicies, "reply")
+}
+
+// PartitionTemplateRequest is the body of the request of PartitionTemplate.
+type PartitionTemplateRequest struct {
+	Slot uint64
+}
+
+// AppendTo implements Message.
+func (m *PartitionTemplateRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Slot)
+	return b
+}
+
+// Parse implements Message.
+func (m *PartitionTemplateRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Slot = d.u64("slot")
+	return d.end(CallPartitionTemplate, "request")
+}
+
+// PartitionTemplateReply is the body of the reply of PartitionTemplate.
+type PartitionTemplateReply struct {
+	Template []byte
+}
+
+// AppendTo implements Message.
+func (m *PartitionTemplateReply) AppendTo(b []byte) []byte {
+	b = appendBytes(b, m.Template)
+	return b
+}
+
+// Parse implements Message.
+func (m *PartitionTemplateReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Template = d.bytes("template")
+	return d.end(CallPartitionTemplate, "reply")
 }
 
 // FirmwareVersionRequest is the body of the request of FirmwareVersion.
@@ -2127,6 +2355,9 @@ type HSMPoliciesReply struct {
 	Names        []string
 	Destructive  []string
 	Effects      []uint64
+	Abouts       []string
+	Rules        []string
+	Verified     []uint64
 }
 
 // AppendTo implements Message.
@@ -2137,6 +2368,9 @@ func (m *HSMPoliciesReply) AppendTo(b []byte) []byte {
 	b = appendTexts(b, m.Names)
 	b = appendTexts(b, m.Destructive)
 	b = appendU64s(b, m.Effects)
+	b = appendTexts(b, m.Abouts)
+	b = appendTexts(b, m.Rules)
+	b = appendU64s(b, m.Verified)
 	return b
 }
 
@@ -2149,6 +2383,9 @@ func (m *HSMPoliciesReply) Parse(b []byte) error {
 	m.Names = d.texts(m.Names, "names")
 	m.Destructive = d.texts(m.Destructive, "destructive")
 	m.Effects = d.u64s(m.Effects, "effects")
+	m.Abouts = d.texts(m.Abouts, "abouts")
+	m.Rules = d.texts(m.Rules, "rules")
+	m.Verified = d.u64s(m.Verified, "verified")
 	return d.end(CallHSMPolicies, "reply")
 }
 
@@ -2179,11 +2416,13 @@ func (m *SetHSMPoliciesRequest) Parse(b []byte) error {
 // SetHSMPoliciesReply is the body of the reply of SetHSMPolicies.
 type SetHSMPoliciesReply struct {
 	Erased bool
+	Fault  string
 }
 
 // AppendTo implements Message.
 func (m *SetHSMPoliciesReply) AppendTo(b []byte) []byte {
 	b = appendBool(b, m.Erased)
+	b = appendText(b, m.Fault)
 	return b
 }
 
@@ -2191,6 +2430,7 @@ func (m *SetHSMPoliciesReply) AppendTo(b []byte) []byte {
 func (m *SetHSMPoliciesReply) Parse(b []byte) error {
 	d := decoder{rest: b}
 	m.Erased = d.bool("erased")
+	m.Fault = d.text("fault")
 	return d.end(CallSetHSMPolicies, "reply")
 }
 
@@ -2619,4 +2859,235 @@ func (m *ClientListReply) Parse(b []byte) error {
 	m.Uids = d.u64s(m.Uids, "uids")
 	m.Everybody = d.u64s(m.Everybody, "everybody")
 	return d.end(CallClientList, "reply")
+}
+
+// FirmwareInfoRequest is the body of the request of FirmwareInfo.
+type FirmwareInfoRequest struct{}
+
+// AppendTo implements Message.
+func (m *FirmwareInfoRequest) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *FirmwareInfoRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallFirmwareInfo, "request")
+}
+
+// FirmwareInfoReply is the body of the reply of FirmwareInfo.
+type FirmwareInfoReply struct {
+	Level       string
+	Previous    string
+	Modules     bool
+	MemoryBytes uint64
+	Updating    string
+	Done        uint64
+	Total       uint64
+}
+
+// AppendTo implements Message.
+func (m *FirmwareInfoReply) AppendTo(b []byte) []byte {
+	b = appendText(b, m.Level)
+	b = appendText(b, m.Previous)
+	b = appendBool(b, m.Modules)
+	b = appendU64(b, m.MemoryBytes)
+	b = appendText(b, m.Updating)
+	b = appendU64(b, m.Done)
+	b = appendU64(b, m.Total)
+	return b
+}
+
+// Parse implements Message.
+func (m *FirmwareInfoReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Level = d.text("level")
+	m.Previous = d.text("previous")
+	m.Modules = d.bool("modules")
+	m.MemoryBytes = d.u64("memoryBytes")
+	m.Updating = d.text("updating")
+	m.Done = d.u64("done")
+	m.Total = d.u64("total")
+	return d.end(CallFirmwareInfo, "reply")
+}
+
+// FirmwareUpdateRequest is the body of the request of FirmwareUpdate.
+type FirmwareUpdateRequest struct {
+	Level string
+}
+
+// AppendTo implements Message.
+func (m *FirmwareUpdateRequest) AppendTo(b []byte) []byte {
+	b = appendText(b, m.Level)
+	return b
+}
+
+// Parse implements Message.
+func (m *FirmwareUpdateRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Level = d.text("level")
+	return d.end(CallFirmwareUpdate, "request")
+}
+
+// FirmwareUpdateReply is the body of the reply of FirmwareUpdate.
+type FirmwareUpdateReply struct {
+	Objects uint64
+}
+
+// AppendTo implements Message.
+func (m *FirmwareUpdateReply) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Objects)
+	return b
+}
+
+// Parse implements Message.
+func (m *FirmwareUpdateReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Objects = d.u64("objects")
+	return d.end(CallFirmwareUpdate, "reply")
+}
+
+// FirmwareRollbackRequest is the body of the request of FirmwareRollback.
+type FirmwareRollbackRequest struct{}
+
+// AppendTo implements Message.
+func (m *FirmwareRollbackRequest) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *FirmwareRollbackRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallFirmwareRollback, "request")
+}
+
+// FirmwareRollbackReply is the body of the reply of FirmwareRollback.
+type FirmwareRollbackReply struct {
+	Level string
+}
+
+// AppendTo implements Message.
+func (m *FirmwareRollbackReply) AppendTo(b []byte) []byte {
+	b = appendText(b, m.Level)
+	return b
+}
+
+// Parse implements Message.
+func (m *FirmwareRollbackReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Level = d.text("level")
+	return d.end(CallFirmwareRollback, "reply")
+}
+
+// FirmwarePlanRequest is the body of the request of FirmwarePlan.
+type FirmwarePlanRequest struct {
+	Level string
+}
+
+// AppendTo implements Message.
+func (m *FirmwarePlanRequest) AppendTo(b []byte) []byte {
+	b = appendText(b, m.Level)
+	return b
+}
+
+// Parse implements Message.
+func (m *FirmwarePlanRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Level = d.text("level")
+	return d.end(CallFirmwarePlan, "request")
+}
+
+// FirmwarePlanReply is the body of the reply of FirmwarePlan.
+type FirmwarePlanReply struct {
+	Converts     bool
+	MemoryBytes  uint64
+	NewMemory    uint64
+	Slots        []uint64
+	Labels       []string
+	Versions     []uint64
+	NewVersions  []uint64
+	Sizes        []uint64
+	NewSizes     []uint64
+	Objects      []uint64
+	PolicySlots  []uint64
+	Policies     []uint64
+	PolicyNames  []string
+	PolicyValues []uint64
+}
+
+// AppendTo implements Message.
+func (m *FirmwarePlanReply) AppendTo(b []byte) []byte {
+	b = appendBool(b, m.Converts)
+	b = appendU64(b, m.MemoryBytes)
+	b = appendU64(b, m.NewMemory)
+	b = appendU64s(b, m.Slots)
+	b = appendTexts(b, m.Labels)
+	b = appendU64s(b, m.Versions)
+	b = appendU64s(b, m.NewVersions)
+	b = appendU64s(b, m.Sizes)
+	b = appendU64s(b, m.NewSizes)
+	b = appendU64s(b, m.Objects)
+	b = appendU64s(b, m.PolicySlots)
+	b = appendU64s(b, m.Policies)
+	b = appendTexts(b, m.PolicyNames)
+	b = appendU64s(b, m.PolicyValues)
+	return b
+}
+
+// Parse implements Message.
+func (m *FirmwarePlanReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Converts = d.bool("converts")
+	m.MemoryBytes = d.u64("memoryBytes")
+	m.NewMemory = d.u64("newMemory")
+	m.Slots = d.u64s(m.Slots, "slots")
+	m.Labels = d.texts(m.Labels, "labels")
+	m.Versions = d.u64s(m.Versions, "versions")
+	m.NewVersions = d.u64s(m.NewVersions, "newVersions")
+	m.Sizes = d.u64s(m.Sizes, "sizes")
+	m.NewSizes = d.u64s(m.NewSizes, "newSizes")
+	m.Objects = d.u64s(m.Objects, "objects")
+	m.PolicySlots = d.u64s(m.PolicySlots, "policySlots")
+	m.Policies = d.u64s(m.Policies, "policies")
+	m.PolicyNames = d.texts(m.PolicyNames, "policyNames")
+	m.PolicyValues = d.u64s(m.PolicyValues, "policyValues")
+	return d.end(CallFirmwarePlan, "reply")
+}
+
+// CapacityRequest is the body of the request of Capacity.
+type CapacityRequest struct{}
+
+// AppendTo implements Message.
+func (m *CapacityRequest) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *CapacityRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallCapacity, "request")
+}
+
+// CapacityReply is the body of the reply of Capacity.
+type CapacityReply struct {
+	Bytes  uint64
+	Keys   []string
+	Counts []uint64
+}
+
+// AppendTo implements Message.
+func (m *CapacityReply) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Bytes)
+	b = appendTexts(b, m.Keys)
+	b = appendU64s(b, m.Counts)
+	return b
+}
+
+// Parse implements Message.
+func (m *CapacityReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Bytes = d.u64("bytes")
+	m.Keys = d.texts(m.Keys, "keys")
+	m.Counts = d.u64s(m.Counts, "counts")
+	return d.end(CallCapacity, "reply")
 }

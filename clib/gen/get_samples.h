@@ -199,10 +199,35 @@ static bool get_generate_key_pair(struct tl_view *v) {
            is_u64(m.private_key, 1);
 }
 
+static bool get_wrap_key(struct tl_view *v) {
+    struct tl_wrap_key_reply m;
+    return tl_get_wrap_key(v, &m) &&
+           is_bytes(m.wrapped, 0) &&
+           is_u64(m.length, 1);
+}
+
+static bool get_unwrap_key(struct tl_view *v) {
+    struct tl_unwrap_key_reply m;
+    return tl_get_unwrap_key(v, &m) &&
+           is_u64(m.object, 0);
+}
+
+static bool get_derive_key(struct tl_view *v) {
+    struct tl_derive_key_reply m;
+    return tl_get_derive_key(v, &m) &&
+           is_u64(m.object, 0);
+}
+
 static bool get_generate_random(struct tl_view *v) {
     struct tl_generate_random_reply m;
     return tl_get_generate_random(v, &m) &&
            is_bytes(m.random, 0);
+}
+
+static bool get_partition_init(struct tl_view *v) {
+    struct tl_partition_init_reply m;
+    return tl_get_partition_init(v, &m) &&
+           is_text(m.fault, 0);
 }
 
 static bool get_role_state(struct tl_view *v) {
@@ -240,13 +265,23 @@ static bool get_partition_policies(struct tl_view *v) {
            is_u64s(m.capabilities, 2) &&
            is_texts(m.names, 3) &&
            is_texts(m.destructive, 4) &&
-           is_u64s(m.effects, 5);
+           is_u64s(m.effects, 5) &&
+           is_texts(m.abouts, 6) &&
+           is_texts(m.rules, 7) &&
+           is_u64s(m.verified, 8);
 }
 
 static bool get_set_partition_policies(struct tl_view *v) {
     struct tl_set_partition_policies_reply m;
     return tl_get_set_partition_policies(v, &m) &&
-           is_bool(m.erased, 0);
+           is_bool(m.erased, 0) &&
+           is_text(m.fault, 1);
+}
+
+static bool get_partition_template(struct tl_view *v) {
+    struct tl_partition_template_reply m;
+    return tl_get_partition_template(v, &m) &&
+           is_bytes(m.template, 0);
 }
 
 static bool get_firmware_version(struct tl_view *v) {
@@ -306,13 +341,17 @@ static bool get_hsm_policies(struct tl_view *v) {
            is_u64s(m.capabilities, 2) &&
            is_texts(m.names, 3) &&
            is_texts(m.destructive, 4) &&
-           is_u64s(m.effects, 5);
+           is_u64s(m.effects, 5) &&
+           is_texts(m.abouts, 6) &&
+           is_texts(m.rules, 7) &&
+           is_u64s(m.verified, 8);
 }
 
 static bool get_set_hsm_policies(struct tl_view *v) {
     struct tl_set_hsm_policies_reply m;
     return tl_get_set_hsm_policies(v, &m) &&
-           is_bool(m.erased, 0);
+           is_bool(m.erased, 0) &&
+           is_text(m.fault, 1);
 }
 
 static bool get_statistics(struct tl_view *v) {
@@ -376,6 +415,57 @@ static bool get_client_list(struct tl_view *v) {
            is_u64s(m.everybody, 2);
 }
 
+static bool get_firmware_info(struct tl_view *v) {
+    struct tl_firmware_info_reply m;
+    return tl_get_firmware_info(v, &m) &&
+           is_text(m.level, 0) &&
+           is_text(m.previous, 1) &&
+           is_bool(m.modules, 2) &&
+           is_u64(m.memory_bytes, 3) &&
+           is_text(m.updating, 4) &&
+           is_u64(m.done, 5) &&
+           is_u64(m.total, 6);
+}
+
+static bool get_firmware_update(struct tl_view *v) {
+    struct tl_firmware_update_reply m;
+    return tl_get_firmware_update(v, &m) &&
+           is_u64(m.objects, 0);
+}
+
+static bool get_firmware_rollback(struct tl_view *v) {
+    struct tl_firmware_rollback_reply m;
+    return tl_get_firmware_rollback(v, &m) &&
+           is_text(m.level, 0);
+}
+
+static bool get_firmware_plan(struct tl_view *v) {
+    struct tl_firmware_plan_reply m;
+    return tl_get_firmware_plan(v, &m) &&
+           is_bool(m.converts, 0) &&
+           is_u64(m.memory_bytes, 1) &&
+           is_u64(m.new_memory, 2) &&
+           is_u64s(m.slots, 3) &&
+           is_texts(m.labels, 4) &&
+           is_u64s(m.versions, 5) &&
+           is_u64s(m.new_versions, 6) &&
+           is_u64s(m.sizes, 7) &&
+           is_u64s(m.new_sizes, 8) &&
+           is_u64s(m.objects, 9) &&
+           is_u64s(m.policy_slots, 10) &&
+           is_u64s(m.policies, 11) &&
+           is_texts(m.policy_names, 12) &&
+           is_u64s(m.policy_values, 13);
+}
+
+static bool get_capacity(struct tl_view *v) {
+    struct tl_capacity_reply m;
+    return tl_get_capacity(v, &m) &&
+           is_u64(m.bytes, 0) &&
+           is_texts(m.keys, 1) &&
+           is_u64s(m.counts, 2);
+}
+
 static const struct get_sample get_samples[] = {
     {"Hello", get_hello},
     {"SlotList", get_slot_list},
@@ -401,11 +491,16 @@ static const struct get_sample get_samples[] = {
     {"Drain", get_drain},
     {"GenerateKey", get_generate_key},
     {"GenerateKeyPair", get_generate_key_pair},
+    {"WrapKey", get_wrap_key},
+    {"UnwrapKey", get_unwrap_key},
+    {"DeriveKey", get_derive_key},
     {"GenerateRandom", get_generate_random},
+    {"PartitionInit", get_partition_init},
     {"RoleState", get_role_state},
     {"PartitionInfo", get_partition_info},
     {"PartitionPolicies", get_partition_policies},
     {"SetPartitionPolicies", get_set_partition_policies},
+    {"PartitionTemplate", get_partition_template},
     {"FirmwareVersion", get_firmware_version},
     {"HSMInfo", get_hsm_info},
     {"PartitionList", get_partition_list},
@@ -418,4 +513,9 @@ static const struct get_sample get_samples[] = {
     {"AuditCheckpoint", get_audit_checkpoint},
     {"PartitionCreate", get_partition_create},
     {"ClientList", get_client_list},
+    {"FirmwareInfo", get_firmware_info},
+    {"FirmwareUpdate", get_firmware_update},
+    {"FirmwareRollback", get_firmware_rollback},
+    {"FirmwarePlan", get_firmware_plan},
+    {"Capacity", get_capacity},
 };

@@ -221,6 +221,13 @@ static void put_operation_cancel(struct tl_buffer *b) {
     tl_put_operation_cancel(b, &m);
 }
 
+static void put_digest_key(struct tl_buffer *b) {
+    struct tl_digest_key_request m = {
+        .key = sample_u64(0),
+    };
+    tl_put_digest_key(b, &m);
+}
+
 static void put_generate_key(struct tl_buffer *b) {
     struct tl_generate_key_request m = {
         .token = sample_id(0),
@@ -238,6 +245,37 @@ static void put_generate_key_pair(struct tl_buffer *b) {
         .private_template = sample_template(3),
     };
     tl_put_generate_key_pair(b, &m);
+}
+
+static void put_wrap_key(struct tl_buffer *b) {
+    struct tl_wrap_key_request m = {
+        .mechanism = sample_mechanism(0),
+        .wrapping_key = sample_u64(1),
+        .key = sample_u64(2),
+        .capacity = sample_u64(3),
+    };
+    tl_put_wrap_key(b, &m);
+}
+
+static void put_unwrap_key(struct tl_buffer *b) {
+    struct tl_unwrap_key_request m = {
+        .token = sample_id(0),
+        .mechanism = sample_mechanism(1),
+        .unwrapping_key = sample_u64(2),
+        .wrapped = sample_bytes(3),
+        .template = sample_template(4),
+    };
+    tl_put_unwrap_key(b, &m);
+}
+
+static void put_derive_key(struct tl_buffer *b) {
+    struct tl_derive_key_request m = {
+        .token = sample_id(0),
+        .mechanism = sample_mechanism(1),
+        .base_key = sample_u64(2),
+        .template = sample_template(3),
+    };
+    tl_put_derive_key(b, &m);
 }
 
 static void put_generate_random(struct tl_buffer *b) {
@@ -260,6 +298,7 @@ static void put_partition_init(struct tl_buffer *b) {
         .label = sample_text(1),
         .pin = sample_secret(2),
         .domain = sample_secret(3),
+        .policies = sample_bytes(4),
     };
     tl_put_partition_init(b, &m);
 }
@@ -309,6 +348,13 @@ static void put_set_partition_policies(struct tl_buffer *b) {
         .destructive = sample_bool(2),
     };
     tl_put_set_partition_policies(b, &m);
+}
+
+static void put_partition_template(struct tl_buffer *b) {
+    struct tl_partition_template_request m = {
+        .slot = sample_u64(0),
+    };
+    tl_put_partition_template(b, &m);
 }
 
 static void put_firmware_version(struct tl_buffer *b) {
@@ -385,6 +431,20 @@ static void put_client_revoke(struct tl_buffer *b) {
     tl_put_client_revoke(b, &m);
 }
 
+static void put_firmware_update(struct tl_buffer *b) {
+    struct tl_firmware_update_request m = {
+        .level = sample_text(0),
+    };
+    tl_put_firmware_update(b, &m);
+}
+
+static void put_firmware_plan(struct tl_buffer *b) {
+    struct tl_firmware_plan_request m = {
+        .level = sample_text(0),
+    };
+    tl_put_firmware_plan(b, &m);
+}
+
 static const struct put_sample put_samples[] = {
     {"Hello", put_hello},
     {"SlotList", put_slot_list},
@@ -412,8 +472,12 @@ static const struct put_sample put_samples[] = {
     {"Final", put_final},
     {"Drain", put_drain},
     {"OperationCancel", put_operation_cancel},
+    {"DigestKey", put_digest_key},
     {"GenerateKey", put_generate_key},
     {"GenerateKeyPair", put_generate_key_pair},
+    {"WrapKey", put_wrap_key},
+    {"UnwrapKey", put_unwrap_key},
+    {"DeriveKey", put_derive_key},
     {"GenerateRandom", put_generate_random},
     {"SeedRandom", put_seed_random},
     {"PartitionInit", put_partition_init},
@@ -423,6 +487,7 @@ static const struct put_sample put_samples[] = {
     {"PartitionInfo", put_partition_info},
     {"PartitionPolicies", put_partition_policies},
     {"SetPartitionPolicies", put_set_partition_policies},
+    {"PartitionTemplate", put_partition_template},
     {"FirmwareVersion", put_firmware_version},
     {"HSMInit", put_hsm_init},
     {"SetHSMPolicies", put_set_hsm_policies},
@@ -432,4 +497,6 @@ static const struct put_sample put_samples[] = {
     {"PartitionResize", put_partition_resize},
     {"ClientAssign", put_client_assign},
     {"ClientRevoke", put_client_revoke},
+    {"FirmwareUpdate", put_firmware_update},
+    {"FirmwarePlan", put_firmware_plan},
 };

@@ -306,6 +306,10 @@ void tl_put_operation_cancel(struct tl_buffer *b, const struct tl_operation_canc
     tl_put_u64(b, m->functions);
 }
 
+void tl_put_digest_key(struct tl_buffer *b, const struct tl_digest_key_request *m) {
+    tl_put_u64(b, m->key);
+}
+
 void tl_put_generate_key(struct tl_buffer *b, const struct tl_generate_key_request *m) {
     tl_put_id(b, &m->token);
     tl_put_mechanism(b, &m->mechanism);
@@ -330,6 +334,44 @@ bool tl_get_generate_key_pair(struct tl_view *v, struct tl_generate_key_pair_rep
     return tl_view_end(v);
 }
 
+void tl_put_wrap_key(struct tl_buffer *b, const struct tl_wrap_key_request *m) {
+    tl_put_mechanism(b, &m->mechanism);
+    tl_put_u64(b, m->wrapping_key);
+    tl_put_u64(b, m->key);
+    tl_put_u64(b, m->capacity);
+}
+
+bool tl_get_wrap_key(struct tl_view *v, struct tl_wrap_key_reply *m) {
+    m->wrapped = tl_get_bytes(v);
+    m->length = tl_get_u64(v);
+    return tl_view_end(v);
+}
+
+void tl_put_unwrap_key(struct tl_buffer *b, const struct tl_unwrap_key_request *m) {
+    tl_put_id(b, &m->token);
+    tl_put_mechanism(b, &m->mechanism);
+    tl_put_u64(b, m->unwrapping_key);
+    tl_put_bytes(b, m->wrapped);
+    tl_put_template(b, m->template);
+}
+
+bool tl_get_unwrap_key(struct tl_view *v, struct tl_unwrap_key_reply *m) {
+    m->object = tl_get_u64(v);
+    return tl_view_end(v);
+}
+
+void tl_put_derive_key(struct tl_buffer *b, const struct tl_derive_key_request *m) {
+    tl_put_id(b, &m->token);
+    tl_put_mechanism(b, &m->mechanism);
+    tl_put_u64(b, m->base_key);
+    tl_put_template(b, m->template);
+}
+
+bool tl_get_derive_key(struct tl_view *v, struct tl_derive_key_reply *m) {
+    m->object = tl_get_u64(v);
+    return tl_view_end(v);
+}
+
 void tl_put_generate_random(struct tl_buffer *b, const struct tl_generate_random_request *m) {
     tl_put_u32(b, m->length);
 }
@@ -348,6 +390,12 @@ void tl_put_partition_init(struct tl_buffer *b, const struct tl_partition_init_r
     tl_put_bytes(b, m->label);
     tl_put_bytes(b, m->pin);
     tl_put_bytes(b, m->domain);
+    tl_put_bytes(b, m->policies);
+}
+
+bool tl_get_partition_init(struct tl_view *v, struct tl_partition_init_reply *m) {
+    m->fault = tl_get_bytes(v);
+    return tl_view_end(v);
 }
 
 void tl_put_init_role(struct tl_buffer *b, const struct tl_init_role_request *m) {
@@ -405,6 +453,9 @@ bool tl_get_partition_policies(struct tl_view *v, struct tl_partition_policies_r
     m->names = tl_get_texts(v);
     m->destructive = tl_get_texts(v);
     m->effects = tl_get_u64s(v);
+    m->abouts = tl_get_texts(v);
+    m->rules = tl_get_texts(v);
+    m->verified = tl_get_u64s(v);
     return tl_view_end(v);
 }
 
@@ -416,6 +467,16 @@ void tl_put_set_partition_policies(struct tl_buffer *b, const struct tl_set_part
 
 bool tl_get_set_partition_policies(struct tl_view *v, struct tl_set_partition_policies_reply *m) {
     m->erased = tl_get_bool(v);
+    m->fault = tl_get_bytes(v);
+    return tl_view_end(v);
+}
+
+void tl_put_partition_template(struct tl_buffer *b, const struct tl_partition_template_request *m) {
+    tl_put_u64(b, m->slot);
+}
+
+bool tl_get_partition_template(struct tl_view *v, struct tl_partition_template_reply *m) {
+    m->template = tl_get_bytes(v);
     return tl_view_end(v);
 }
 
@@ -480,6 +541,9 @@ bool tl_get_hsm_policies(struct tl_view *v, struct tl_hsm_policies_reply *m) {
     m->names = tl_get_texts(v);
     m->destructive = tl_get_texts(v);
     m->effects = tl_get_u64s(v);
+    m->abouts = tl_get_texts(v);
+    m->rules = tl_get_texts(v);
+    m->verified = tl_get_u64s(v);
     return tl_view_end(v);
 }
 
@@ -491,6 +555,7 @@ void tl_put_set_hsm_policies(struct tl_buffer *b, const struct tl_set_hsm_polici
 
 bool tl_get_set_hsm_policies(struct tl_view *v, struct tl_set_hsm_policies_reply *m) {
     m->erased = tl_get_bool(v);
+    m->fault = tl_get_bytes(v);
     return tl_view_end(v);
 }
 
@@ -578,6 +643,60 @@ bool tl_get_client_list(struct tl_view *v, struct tl_client_list_reply *m) {
     m->slots = tl_get_u64s(v);
     m->uids = tl_get_u64s(v);
     m->everybody = tl_get_u64s(v);
+    return tl_view_end(v);
+}
+
+bool tl_get_firmware_info(struct tl_view *v, struct tl_firmware_info_reply *m) {
+    m->level = tl_get_bytes(v);
+    m->previous = tl_get_bytes(v);
+    m->modules = tl_get_bool(v);
+    m->memory_bytes = tl_get_u64(v);
+    m->updating = tl_get_bytes(v);
+    m->done = tl_get_u64(v);
+    m->total = tl_get_u64(v);
+    return tl_view_end(v);
+}
+
+void tl_put_firmware_update(struct tl_buffer *b, const struct tl_firmware_update_request *m) {
+    tl_put_bytes(b, m->level);
+}
+
+bool tl_get_firmware_update(struct tl_view *v, struct tl_firmware_update_reply *m) {
+    m->objects = tl_get_u64(v);
+    return tl_view_end(v);
+}
+
+bool tl_get_firmware_rollback(struct tl_view *v, struct tl_firmware_rollback_reply *m) {
+    m->level = tl_get_bytes(v);
+    return tl_view_end(v);
+}
+
+void tl_put_firmware_plan(struct tl_buffer *b, const struct tl_firmware_plan_request *m) {
+    tl_put_bytes(b, m->level);
+}
+
+bool tl_get_firmware_plan(struct tl_view *v, struct tl_firmware_plan_reply *m) {
+    m->converts = tl_get_bool(v);
+    m->memory_bytes = tl_get_u64(v);
+    m->new_memory = tl_get_u64(v);
+    m->slots = tl_get_u64s(v);
+    m->labels = tl_get_texts(v);
+    m->versions = tl_get_u64s(v);
+    m->new_versions = tl_get_u64s(v);
+    m->sizes = tl_get_u64s(v);
+    m->new_sizes = tl_get_u64s(v);
+    m->objects = tl_get_u64s(v);
+    m->policy_slots = tl_get_u64s(v);
+    m->policies = tl_get_u64s(v);
+    m->policy_names = tl_get_texts(v);
+    m->policy_values = tl_get_u64s(v);
+    return tl_view_end(v);
+}
+
+bool tl_get_capacity(struct tl_view *v, struct tl_capacity_reply *m) {
+    m->bytes = tl_get_u64(v);
+    m->keys = tl_get_texts(v);
+    m->counts = tl_get_u64s(v);
     return tl_view_end(v);
 }
 

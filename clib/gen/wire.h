@@ -39,8 +39,12 @@ enum {
     TL_CALL_FINAL = 34,
     TL_CALL_DRAIN = 35,
     TL_CALL_OPERATION_CANCEL = 36,
+    TL_CALL_DIGEST_KEY = 37,
     TL_CALL_GENERATE_KEY = 40,
     TL_CALL_GENERATE_KEY_PAIR = 41,
+    TL_CALL_WRAP_KEY = 42,
+    TL_CALL_UNWRAP_KEY = 43,
+    TL_CALL_DERIVE_KEY = 44,
     TL_CALL_GENERATE_RANDOM = 50,
     TL_CALL_SEED_RANDOM = 51,
     TL_CALL_PARTITION_INIT = 60,
@@ -50,6 +54,7 @@ enum {
     TL_CALL_PARTITION_INFO = 64,
     TL_CALL_PARTITION_POLICIES = 65,
     TL_CALL_SET_PARTITION_POLICIES = 66,
+    TL_CALL_PARTITION_TEMPLATE = 67,
     TL_CALL_FIRMWARE_VERSION = 75,
     TL_CALL_HSM_INFO = 100,
     TL_CALL_PARTITION_LIST = 101,
@@ -70,6 +75,11 @@ enum {
     TL_CALL_CLIENT_ASSIGN = 123,
     TL_CALL_CLIENT_REVOKE = 124,
     TL_CALL_CLIENT_LIST = 125,
+    TL_CALL_FIRMWARE_INFO = 130,
+    TL_CALL_FIRMWARE_UPDATE = 131,
+    TL_CALL_FIRMWARE_ROLLBACK = 132,
+    TL_CALL_FIRMWARE_PLAN = 133,
+    TL_CALL_CAPACITY = 134,
 };
 
 struct tl_hello_request {
@@ -426,6 +436,12 @@ struct tl_operation_cancel_request {
 
 void tl_put_operation_cancel(struct tl_buffer *b, const struct tl_operation_cancel_request *m);
 
+struct tl_digest_key_request {
+    uint64_t key;
+};
+
+void tl_put_digest_key(struct tl_buffer *b, const struct tl_digest_key_request *m);
+
 struct tl_generate_key_request {
     struct tl_id token;
     struct tl_mechanism mechanism;
@@ -454,6 +470,50 @@ struct tl_generate_key_pair_reply {
 void tl_put_generate_key_pair(struct tl_buffer *b, const struct tl_generate_key_pair_request *m);
 bool tl_get_generate_key_pair(struct tl_view *v, struct tl_generate_key_pair_reply *m);
 
+struct tl_wrap_key_request {
+    struct tl_mechanism mechanism;
+    uint64_t wrapping_key;
+    uint64_t key;
+    uint64_t capacity;
+};
+
+struct tl_wrap_key_reply {
+    struct tl_bytes wrapped;
+    uint64_t length;
+};
+
+void tl_put_wrap_key(struct tl_buffer *b, const struct tl_wrap_key_request *m);
+bool tl_get_wrap_key(struct tl_view *v, struct tl_wrap_key_reply *m);
+
+struct tl_unwrap_key_request {
+    struct tl_id token;
+    struct tl_mechanism mechanism;
+    uint64_t unwrapping_key;
+    struct tl_bytes wrapped;
+    struct tl_template template;
+};
+
+struct tl_unwrap_key_reply {
+    uint64_t object;
+};
+
+void tl_put_unwrap_key(struct tl_buffer *b, const struct tl_unwrap_key_request *m);
+bool tl_get_unwrap_key(struct tl_view *v, struct tl_unwrap_key_reply *m);
+
+struct tl_derive_key_request {
+    struct tl_id token;
+    struct tl_mechanism mechanism;
+    uint64_t base_key;
+    struct tl_template template;
+};
+
+struct tl_derive_key_reply {
+    uint64_t object;
+};
+
+void tl_put_derive_key(struct tl_buffer *b, const struct tl_derive_key_request *m);
+bool tl_get_derive_key(struct tl_view *v, struct tl_derive_key_reply *m);
+
 struct tl_generate_random_request {
     uint32_t length;
 };
@@ -476,9 +536,15 @@ struct tl_partition_init_request {
     struct tl_bytes label;
     struct tl_bytes pin;
     struct tl_bytes domain;
+    struct tl_bytes policies;
+};
+
+struct tl_partition_init_reply {
+    struct tl_bytes fault;
 };
 
 void tl_put_partition_init(struct tl_buffer *b, const struct tl_partition_init_request *m);
+bool tl_get_partition_init(struct tl_view *v, struct tl_partition_init_reply *m);
 
 struct tl_init_role_request {
     uint64_t user;
@@ -543,6 +609,9 @@ struct tl_partition_policies_reply {
     struct tl_texts names;
     struct tl_texts destructive;
     struct tl_u64s effects;
+    struct tl_texts abouts;
+    struct tl_texts rules;
+    struct tl_u64s verified;
 };
 
 void tl_put_partition_policies(struct tl_buffer *b, const struct tl_partition_policies_request *m);
@@ -556,10 +625,22 @@ struct tl_set_partition_policies_request {
 
 struct tl_set_partition_policies_reply {
     bool erased;
+    struct tl_bytes fault;
 };
 
 void tl_put_set_partition_policies(struct tl_buffer *b, const struct tl_set_partition_policies_request *m);
 bool tl_get_set_partition_policies(struct tl_view *v, struct tl_set_partition_policies_reply *m);
+
+struct tl_partition_template_request {
+    uint64_t slot;
+};
+
+struct tl_partition_template_reply {
+    struct tl_bytes template;
+};
+
+void tl_put_partition_template(struct tl_buffer *b, const struct tl_partition_template_request *m);
+bool tl_get_partition_template(struct tl_view *v, struct tl_partition_template_reply *m);
 
 struct tl_firmware_version_request {
     uint64_t slot;
@@ -629,6 +710,9 @@ struct tl_hsm_policies_reply {
     struct tl_texts names;
     struct tl_texts destructive;
     struct tl_u64s effects;
+    struct tl_texts abouts;
+    struct tl_texts rules;
+    struct tl_u64s verified;
 };
 
 bool tl_get_hsm_policies(struct tl_view *v, struct tl_hsm_policies_reply *m);
@@ -641,6 +725,7 @@ struct tl_set_hsm_policies_request {
 
 struct tl_set_hsm_policies_reply {
     bool erased;
+    struct tl_bytes fault;
 };
 
 void tl_put_set_hsm_policies(struct tl_buffer *b, const struct tl_set_hsm_policies_request *m);
@@ -748,5 +833,66 @@ struct tl_client_list_reply {
 };
 
 bool tl_get_client_list(struct tl_view *v, struct tl_client_list_reply *m);
+
+struct tl_firmware_info_reply {
+    struct tl_bytes level;
+    struct tl_bytes previous;
+    bool modules;
+    uint64_t memory_bytes;
+    struct tl_bytes updating;
+    uint64_t done;
+    uint64_t total;
+};
+
+bool tl_get_firmware_info(struct tl_view *v, struct tl_firmware_info_reply *m);
+
+struct tl_firmware_update_request {
+    struct tl_bytes level;
+};
+
+struct tl_firmware_update_reply {
+    uint64_t objects;
+};
+
+void tl_put_firmware_update(struct tl_buffer *b, const struct tl_firmware_update_request *m);
+bool tl_get_firmware_update(struct tl_view *v, struct tl_firmware_update_reply *m);
+
+struct tl_firmware_rollback_reply {
+    struct tl_bytes level;
+};
+
+bool tl_get_firmware_rollback(struct tl_view *v, struct tl_firmware_rollback_reply *m);
+
+struct tl_firmware_plan_request {
+    struct tl_bytes level;
+};
+
+struct tl_firmware_plan_reply {
+    bool converts;
+    uint64_t memory_bytes;
+    uint64_t new_memory;
+    struct tl_u64s slots;
+    struct tl_texts labels;
+    struct tl_u64s versions;
+    struct tl_u64s new_versions;
+    struct tl_u64s sizes;
+    struct tl_u64s new_sizes;
+    struct tl_u64s objects;
+    struct tl_u64s policy_slots;
+    struct tl_u64s policies;
+    struct tl_texts policy_names;
+    struct tl_u64s policy_values;
+};
+
+void tl_put_firmware_plan(struct tl_buffer *b, const struct tl_firmware_plan_request *m);
+bool tl_get_firmware_plan(struct tl_view *v, struct tl_firmware_plan_reply *m);
+
+struct tl_capacity_reply {
+    uint64_t bytes;
+    struct tl_texts keys;
+    struct tl_u64s counts;
+};
+
+bool tl_get_capacity(struct tl_view *v, struct tl_capacity_reply *m);
 
 #endif
