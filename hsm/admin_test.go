@@ -660,6 +660,8 @@ func (b *box) testAdministration(saw func(wire.Call)) {
 	if !slices.Contains(policies.Ids, uint64(policy.MaxFailedLogins)) || len(policies.Names) != len(policies.Ids) {
 		b.t.Errorf("the policies are %+v", policies)
 	}
+	so.template(slot)
+	so.must(so.call(wire.CallFirmwareVersion, 0, &wire.FirmwareVersionRequest{Slot: slot}, &wire.FirmwareVersionReply{}))
 	officer.must(officer.do(wire.CallSetPartitionPolicies, &wire.SetPartitionPoliciesRequest{
 		Ids: []uint64{uint64(policy.MaxFailedLogins)}, Values: []uint64{5},
 	}, &wire.SetPartitionPoliciesReply{}))

@@ -73,6 +73,7 @@ func init() {
 
 		wire.CallPartitionPolicies:    on(needApplication, (*request).partitionPolicies),
 		wire.CallSetPartitionPolicies: on(needUse, (*request).setPartitionPolicies),
+		wire.CallPartitionTemplate:    on(needApplication, (*request).partitionTemplate),
 
 		wire.CallPartitionCreate: on(needUse, (*request).partitionCreate),
 		wire.CallPartitionDelete: on(needUse, (*request).partitionDelete),

@@ -40,7 +40,7 @@ func (r *request) actor() partition.Actor {
 
 var errGone = cryptoki.Errorf(cryptoki.CKR_DEVICE_REMOVED, "the partition was erased meanwhile")
 
-func (r *request) partitionInit(q *wire.PartitionInitRequest, _ *wire.PartitionInitReply) error {
+func (r *request) partitionInit(q *wire.PartitionInitRequest, p *wire.PartitionInitReply) error {
 	pin, domain := secret.Take(q.PIN), secret.Take(q.Domain)
 	defer pin.Wipe()
 	defer domain.Wipe()
@@ -54,11 +54,18 @@ func (r *request) partitionInit(q *wire.PartitionInitRequest, _ *wire.PartitionI
 	if q.Slot == wire.AdminSlot {
 		return cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "the administration's slot is initialised with the HSM (`tidelock hsm init`)")
 	}
+	identity := part.Identity()
+	identity.Label = q.Label
+	if len(q.Policies) > 0 {
+		if err := r.applyTemplate(q.Slot, part, &identity, q.Policies); err != nil {
+			return refused(&p.Fault, err)
+		}
+	}
 	id, err := h.reserve()
 	if err != nil {
 		return err
 	}
-	draft, err := part.Initialize(r.actor(), id, q.Label, pin, domain)
+	draft, err := part.Initialize(r.actor(), id, identity, pin, domain)
 	if err != nil {
 		return err
 	}
@@ -113,6 +120,16 @@ func (r *record) room(asked, free uint64) (uint64, error) {
 	return asked, nil
 }
 
+// mayHave is how many partitions there may be: as many as are licensed, or as the HSM SO
+// lets there be.
+func (r *record) mayHave() uint64 {
+	most := uint64(r.licences)
+	if r.policies.Has(policy.MaxPartitions) {
+		most = min(most, r.policies.Value(policy.MaxPartitions))
+	}
+	return most
+}
+
 func (r *request) partitionCreate(q *wire.PartitionCreateRequest, p *wire.PartitionCreateReply) error {
 	if err := r.administer(); err != nil {
 		return err
@@ -139,20 +156,17 @@ func (r *request) partitionCreate(q *wire.PartitionCreateRequest, p *wire.Partit
 			return cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "there is a partition %q already", q.Label)
 		}
 	}
-	if len(now.record.slots) >= int(now.record.licences) {
-		return cryptoki.Errorf(cryptoki.CKR_LICENSE_CAPACITY_EXCEEDED, "the HSM may have %d partitions", now.record.licences)
+	if most := now.record.mayHave(); uint64(len(now.record.slots)) >= most {
+		return cryptoki.Errorf(cryptoki.CKR_LICENSE_CAPACITY_EXCEEDED, "the HSM may have %d partitions", most)
 	}
 	size, err := now.record.room(q.Size, now.free())
 	if err != nil {
 		return err
 	}
 	table := policy.Partition(now.record.level)
-	policies := table.Under(version, now.record.policies)
+	policies := now.record.defaults(version)
 	if err := table.Check(policies, now.record.policies); err != nil {
 		return err
-	}
-	if now.record.mode != ModeProduction {
-		policies = shortPINs(policies)
 	}
 	identity := partition.Identity{Label: q.Label, Serial: newSerial(), Size: size, Version: version, Policies: policies}
 	id, err := h.reserve()

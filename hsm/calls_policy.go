@@ -1,11 +1,13 @@
 package hsm
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/partition"
 	"tidelock.dev/tidelock/policy"
@@ -42,13 +44,26 @@ func listPolicies(t *policy.Table, values policy.Set) (p wire.PartitionPoliciesR
 		p.Capabilities = append(p.Capabilities, e.Capability)
 		p.Names = append(p.Names, e.Name)
 		p.Destructive = append(p.Destructive, direction(e))
-		effect := uint64(0)
-		if e.Effect {
-			effect = 1
+		p.Effects = append(p.Effects, uint64(e.Effect))
+		p.Abouts = append(p.Abouts, e.About)
+		p.Rules = append(p.Rules, strings.Join(t.Rules(e.ID), "; "))
+		verified := uint64(0)
+		if e.Verified {
+			verified = 1
 		}
-		p.Effects = append(p.Effects, effect)
+		p.Verified = append(p.Verified, verified)
 	}
 	return p
+}
+
+// refused keeps why policies were refused, for the reply: the code alone does not tell
+// which of them, or what they lack.
+func refused(fault *string, err error) error {
+	var coded *cryptoki.Error
+	if errors.As(err, &coded) {
+		*fault = coded.Cause.Error()
+	}
+	return err
 }
 
 // direction names the changes of a policy that erase.
@@ -100,25 +115,19 @@ func (r *request) setHSMPolicies(q *wire.SetHSMPoliciesRequest, p *wire.SetHSMPo
 	now := h.state.Load()
 	table := policy.HSM(now.record.level)
 	next, destructive, err := table.Change(now.record.policies, policy.Set{}, list)
+	if err == nil && destructive && !q.Destructive {
+		err = errDestructive("every partition")
+	}
+	if err == nil {
+		err = now.allow(next, destructive)
+	}
 	if err != nil {
-		return err
-	}
-	if err := enforced(table, list); err != nil {
-		return err
-	}
-	if destructive && !q.Destructive {
-		return errDestructive("every partition")
-	}
-	if !destructive {
-		for _, part := range now.partitions {
-			if err := policy.Partition(now.record.level).Check(part.Identity().Policies, next); err != nil {
-				return err
-			}
-		}
+		return refused(&p.Fault, err)
 	}
 	p.Erased = destructive
 	return h.act(audit.Record{Event: audit.EventHSMPolicy, Actor: r.as(), Detail: text}, func(w keystore.Writer, rec *record) error {
 		rec.policies = next
+		rec.modules = rec.modules || next.On(policy.Modules)
 		if !destructive {
 			return nil
 		}
@@ -131,6 +140,24 @@ func (r *request) setHSMPolicies(q *wire.SetHSMPoliciesRequest, p *wire.SetHSMPo
 		}
 		return nil
 	})
+}
+
+// allow tells whether the partitions fit under changed policies of the HSM, which a
+// change that erases them makes them do. Error: CKR_CONFIG_FAILS_DEPENDENCIES.
+func (s *state) allow(next policy.Set, erases bool) error {
+	if most := next.Value(policy.MaxPartitions); next.Has(policy.MaxPartitions) && uint64(len(s.partitions)) > most {
+		return cryptoki.Errorf(cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES, "there are %d partitions, more than policy %d would allow", len(s.partitions), policy.MaxPartitions)
+	}
+	if erases {
+		return nil
+	}
+	table := policy.Partition(s.record.level)
+	for _, part := range s.partitions {
+		if err := table.Check(part.Identity().Policies, next); err != nil {
+			return cryptoki.Errorf(cryptoki.Code(err), "partition %q: %w", part.Label(), errors.Unwrap(err))
+		}
+	}
+	return nil
 }
 
 // capped are a partition's policies under changed ones of the HSM: they stay where they
@@ -164,14 +191,15 @@ func (r *request) setPartitionPolicies(q *wire.SetPartitionPoliciesRequest, p *w
 	identity := part.Identity()
 	table := policy.Partition(now.record.level)
 	next, destructive, err := table.Change(identity.Policies, now.record.policies, list)
+	if err == nil {
+		// A client that cannot use version 1 would lose the partition that it is in.
+		err = firmware.ClientAccess(r.app.level, uint8(next.Value(policy.Version)))
+	}
+	if err == nil && destructive && !q.Destructive {
+		err = errDestructive("every object of the partition")
+	}
 	if err != nil {
-		return err
-	}
-	if err := enforced(table, list); err != nil {
-		return err
-	}
-	if destructive && !q.Destructive {
-		return errDestructive("every object of the partition")
+		return refused(&p.Fault, err)
 	}
 	identity.Policies, identity.Version = next, uint8(next.Value(policy.Version))
 	p.Erased = destructive
@@ -208,13 +236,60 @@ func (r *request) setPartitionPolicies(q *wire.SetPartitionPoliciesRequest, p *w
 	return h.sweep()
 }
 
-// enforced refuses to change a policy that nothing enforces: whoever turned one on would
-// rely on it.
-func enforced(t *policy.Table, list []policy.Change) error {
-	for _, c := range list {
-		if e, _ := t.Entry(c.ID); !e.Effect {
-			return cryptoki.Errorf(cryptoki.CKR_FUNCTION_NOT_SUPPORTED, "policy %d, %s, is listed and has no effect in this release", e.ID, e.Name)
-		}
+// partitionTemplate writes what a partition's policies are, or will be when nobody names
+// others at its initialization. Error: CKR_FUNCTION_NOT_SUPPORTED at levels without
+// templates.
+func (r *request) partitionTemplate(q *wire.PartitionTemplateRequest, p *wire.PartitionTemplateReply) error {
+	part, err := r.usable(q.Slot)
+	if err != nil {
+		return err
+	}
+	level := r.hsm.state.Load().record.level
+	if err := templates(level, q.Slot); err != nil {
+		return err
+	}
+	p.Template = policy.Partition(level).Export(part.Identity().Policies, r.app.level)
+	return nil
+}
+
+// templates tells whether a slot has to do with templates.
+func templates(level firmware.Level, slot uint64) error {
+	switch {
+	case slot == wire.AdminSlot:
+		return cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "the administration has no policies of its own")
+	case !level.Has(firmware.PolicyTemplates):
+		return cryptoki.Errorf(cryptoki.CKR_FUNCTION_NOT_SUPPORTED, "firmware %v has no policy templates", level)
 	}
 	return nil
+}
+
+// applyTemplate gives a partition that is about to be initialized the policies of a
+// template, and its version with them. Errors: those of templates, policy.ParseTemplate
+// and policy.Table.Apply; CKR_ACTION_PROHIBITED where the partition is initialized.
+func (r *request) applyTemplate(slot uint64, part *partition.Partition, i *partition.Identity, text []byte) error {
+	rec := r.hsm.state.Load().record
+	if err := templates(rec.level, slot); err != nil {
+		return err
+	}
+	if part.Initialized() {
+		return cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "the partition is initialised and keeps its policies: a template is for the first initialisation")
+	}
+	template, err := policy.ParseTemplate(text)
+	if err != nil {
+		return err
+	}
+	i.Policies, err = policy.Partition(rec.level).Apply(template, policy.Target{
+		Defaults: rec.defaults(i.Version), Client: r.app.level, Above: rec.policies,
+	})
+	i.Version = uint8(i.Policies.Value(policy.Version))
+	return err
+}
+
+// defaults are the policies of a new partition of a version.
+func (r *record) defaults(version uint8) policy.Set {
+	policies := policy.Partition(r.level).Under(version, r.policies)
+	if r.mode != ModeProduction {
+		policies = shortPINs(policies)
+	}
+	return policies
 }

@@ -136,10 +136,10 @@ func TestCheckOrderOfAdministration(t *testing.T) {
 		{"SetHSMPolicies", cryptoki.CKR_POLICY_ID_INVALID, cryptoki.CKR_CONFIG_CHANGE_ILLEGAL, "no policy, a capability", func(e *staff) cryptoki.RV {
 			return e.so.setHSMPolicies([]uint64{9999, 0}, []uint64{1, 0})
 		}},
-		{"SetHSMPolicies", cryptoki.CKR_CONFIG_CHANGE_ILLEGAL, cryptoki.CKR_FUNCTION_NOT_SUPPORTED, "a capability, not in force", func(e *staff) cryptoki.RV {
-			return e.so.setHSMPolicies([]uint64{0, 16}, []uint64{0, 0})
+		{"SetHSMPolicies", cryptoki.CKR_CONFIG_CHANGE_ILLEGAL, cryptoki.CKR_FUNCTION_NOT_SUPPORTED, "a capability, no promise to make", func(e *staff) cryptoki.RV {
+			return e.so.setHSMPolicies([]uint64{0, 39}, []uint64{0, 1})
 		}},
-		{"SetHSMPolicies", cryptoki.CKR_FUNCTION_NOT_SUPPORTED, cryptoki.CKR_CONFIG_CHANGE_ILLEGAL, "not in force, erases unasked", func(e *staff) cryptoki.RV {
+		{"SetHSMPolicies", cryptoki.CKR_FUNCTION_NOT_SUPPORTED, cryptoki.CKR_CONFIG_CHANGE_ILLEGAL, "no promise to make, erases unasked", func(e *staff) cryptoki.RV {
 			return e.so.setHSMPolicies([]uint64{39}, []uint64{1})
 		}},
 

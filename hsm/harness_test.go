@@ -42,12 +42,17 @@ const ticketLife = 24 * time.Hour
 // newHSM makes a test HSM with one partition in slot 0 and starts it.
 func newHSM(t testing.TB) *box {
 	t.Helper()
+	return newHSMLike(t, hsm.Development{})
+}
+
+// newHSMLike is newHSM of a level, memory, licences and version.
+func newHSMLike(t testing.TB, d hsm.Development) *box {
+	t.Helper()
 	b := &box{t: t, disk: new(memstore.Disk), rootKey: secret.New(32), clock: time.Unix(1_800_000_000, 0), life: ticketLife}
 	rand.Read(b.rootKey.Expose())
 	store := memstore.Open(b.disk)
-	err := hsm.CreateDevelopment(store, b.rootKey, hsm.Development{
-		Label: "test", SOPIN: secret.Copy([]byte(soPIN)), PIN: secret.Copy([]byte(coPIN)), Mode: hsm.ModeTest,
-	})
+	d.Label, d.SOPIN, d.PIN, d.Mode = "test", secret.Copy([]byte(soPIN)), secret.Copy([]byte(coPIN)), hsm.ModeTest
+	err := hsm.CreateDevelopment(store, b.rootKey, d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,10 +151,13 @@ func (b *box) app() *client {
 	return b.join(newIdentity())
 }
 
-func (c *client) hello(i identity) cryptoki.RV {
+func (c *client) hello(i identity) cryptoki.RV { return c.helloAt(i, 0) }
+
+// helloAt is hello from a client of a level.
+func (c *client) helloAt(i identity, level uint32) cryptoki.RV {
 	var p wire.HelloReply
 	rv := c.call(wire.CallHello, 0, &wire.HelloRequest{
-		ProtocolMin: 1, ProtocolMax: 1, Application: i.id, Secret: i.secret, Program: "test",
+		ProtocolMin: 1, ProtocolMax: 1, Application: i.id, Secret: i.secret, Program: "test", ClientLevel: level,
 	}, &p)
 	if rv == cryptoki.CKR_OK {
 		c.application, c.boot = p.Application, p.Boot

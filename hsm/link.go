@@ -151,6 +151,12 @@ func (l *Link) run(header wire.Header, body []byte) (wire.Message, *partition.Se
 		x = build()
 		l.exchanges[header.Call] = x
 	}
+	if !whileUpdating(header.Call) {
+		if !l.hsm.serving.TryRLock() {
+			return nil, nil, errUpdating
+		}
+		defer l.hsm.serving.RUnlock()
+	}
 	return x.run(l, header, body)
 }
 
@@ -161,6 +167,21 @@ func carriesBody(call wire.Call, code cryptoki.RV) bool {
 		return true
 	case cryptoki.CKR_ATTRIBUTE_SENSITIVE, cryptoki.CKR_ATTRIBUTE_TYPE_INVALID:
 		return call == wire.CallGetAttributes
+	}
+	switch call {
+	case wire.CallPartitionInit, wire.CallSetPartitionPolicies, wire.CallSetHSMPolicies:
+		return policyCode(code)
+	}
+	return false
+}
+
+// policyCode tells whether a code is of policies that were refused, for a reason that the
+// reply tells.
+func policyCode(code cryptoki.RV) bool {
+	switch code {
+	case cryptoki.CKR_POLICY_ID_INVALID, cryptoki.CKR_CONFIG_CHANGE_ILLEGAL, cryptoki.CKR_CONFIG_ILLEGAL, cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES,
+		cryptoki.CKR_FUNCTION_NOT_SUPPORTED, cryptoki.CKR_ACCESS_ID_INVALID, cryptoki.CKR_ACTION_PROHIBITED, cryptoki.CKR_DATA_INVALID, cryptoki.CKR_DATA_LEN_RANGE:
+		return true
 	}
 	return false
 }

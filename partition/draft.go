@@ -103,21 +103,19 @@ func randomDomain() secret.Bytes {
 func domainContext(id ID) seal.Context { return seal.NewContext("domain").Uint64(uint64(id)) }
 
 // Initialize drafts what C_InitToken makes of the partition: empty, under a new
-// number, with its serial number, size and policies. On an initialised partition pin is its
+// number, with this identity. On an initialised partition pin is its
 // Partition SO's, and a wrong one counts; he and the domain stay. Otherwise pin makes
 // him, and an empty domain a random one. PIN and domain remain the caller's.
 //
 // Errors: CKR_SESSION_EXISTS, CKR_ARGUMENTS_BAD, CKR_PIN_LEN_RANGE, CKR_PIN_INVALID,
 // CKR_PIN_INCORRECT, CKR_PIN_LOCKED.
-func (p *Partition) Initialize(by Actor, id ID, label string, pin, domain secret.Bytes) (*Draft, error) {
+func (p *Partition) Initialize(by Actor, id ID, i Identity, pin, domain secret.Bytes) (*Draft, error) {
 	if p.sessions.Load() != 0 {
 		return nil, cryptoki.Errorf(cryptoki.CKR_SESSION_EXISTS, "%d sessions are open", p.sessions.Load())
 	}
 	if domain.Len() > MaxDomain {
 		return nil, cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "a domain has at most %d bytes", MaxDomain)
 	}
-	i := p.Identity()
-	i.Label = label
 	d, err := newDraft(p.config, id, Application, i)
 	if err != nil {
 		return nil, err

@@ -81,7 +81,9 @@ func (w *world) open() {
 
 // initialize is C_InitToken and what the HSM does about it.
 func (w *world) initialize(label, pin string) error {
-	d, err := w.p.Initialize(partition.Actor{}, w.next+1, label, bytes(pin), secret.Bytes{})
+	i := w.p.Identity()
+	i.Label = label
+	d, err := w.p.Initialize(partition.Actor{}, w.next+1, i, bytes(pin), secret.Bytes{})
 	if err != nil {
 		return err
 	}

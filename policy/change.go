@@ -19,8 +19,9 @@ type Change struct {
 //
 // Errors: CKR_POLICY_ID_INVALID for a policy that the level does not have,
 // CKR_CONFIG_CHANGE_ILLEGAL for a capability without a policy, CKR_CONFIG_ILLEGAL for
-// a value beyond the capability, CKR_ARGUMENTS_BAD for a policy named twice and
-// CKR_CONFIG_FAILS_DEPENDENCIES for values that do not go together.
+// a value beyond the capability, CKR_ARGUMENTS_BAD for a policy named twice,
+// CKR_CONFIG_FAILS_DEPENDENCIES for values that do not go together and
+// CKR_FUNCTION_NOT_SUPPORTED for one that promises what this release does not have.
 func (t *Table) Change(current, above Set, changes []Change) (next Set, destructive bool, err error) {
 	next = current
 	named := make(map[ID]bool, len(changes))
@@ -45,9 +46,12 @@ func (t *Table) Change(current, above Set, changes []Change) (next Set, destruct
 	if err := t.Check(next, above); err != nil {
 		return current, false, err
 	}
-	for id := range named {
-		e, _ := t.Entry(id)
-		from, to := current.Value(id), next.Value(id)
+	for _, c := range changes {
+		e, _ := t.Entry(c.ID)
+		id, from, to := c.ID, current.Value(c.ID), c.Value
+		if e.Effect == Refused && from != to {
+			return current, false, cryptoki.Errorf(cryptoki.CKR_FUNCTION_NOT_SUPPORTED, "policy %d (%s) stays %d: nothing in this release would obey another value", id, e.Name, from)
+		}
 		if t.versions() && (moved(id) || id == PerKeyAuth) && next.Value(Version) != current.Value(Version) {
 			continue // whether that erases is the version's to say
 		}

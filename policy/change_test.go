@@ -64,6 +64,8 @@ func TestChange(t *testing.T) {
 		{name: "POL-9: HSM policy 12 over 43", from: v0.With(43, 0), above: hsm.With(12, 0), changes: []Change{{43, 1}}, rv: cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES},
 		{name: "a minimum above the maximum", from: v0, changes: []Change{{25, 235}, {26, 19}}, rv: cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES},
 		{name: "auto-activation alone", from: v0, changes: []Change{{23, 1}}, rv: cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES},
+		{name: "a promise that this release does not keep", from: v0, changes: []Change{{37, 1}}, rv: cryptoki.CKR_FUNCTION_NOT_SUPPORTED},
+		{name: "no promise", from: v0, changes: []Change{{37, 0}, {21, 0}}, want: []Change{{21, 0}}},
 		{name: "auto-activation", from: v0, changes: []Change{{23, 1}, {22, 1}}, want: []Change{{22, 1}, {23, 1}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -102,6 +104,7 @@ func TestChangeHSM(t *testing.T) {
 		{Change{21, 0}, cryptoki.CKR_OK, false},
 		{Change{12, 0}, cryptoki.CKR_OK, true},
 		{Change{0, 1}, cryptoki.CKR_CONFIG_CHANGE_ILLEGAL, false},
+		{Change{39, 1}, cryptoki.CKR_FUNCTION_NOT_SUPPORTED, false},
 		{Change{41, 1}, cryptoki.CKR_POLICY_ID_INVALID, false},
 	} {
 		next, destructive, err := table.Change(defaults, Set{}, []Change{test.change})

@@ -72,7 +72,19 @@ func (r row) tail() string {
 	case r.DestructiveOff:
 		erases = "off"
 	}
-	return fmt.Sprintf("%s | %s | %s | %s | %s |", between, erases, mark(r.Effect), mark(r.Verified), r.About)
+	return fmt.Sprintf("%s | %s | %s | %s | %s |", between, erases, effect(r), mark(r.Verified), r.About)
+}
+
+func effect(r row) string {
+	switch {
+	case r.Fixed():
+		return ""
+	case r.Effect == InEffect:
+		return "yes"
+	case r.Effect == Refused:
+		return "refused"
+	}
+	return "none"
 }
 
 func mark(b bool) string {

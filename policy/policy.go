@@ -19,6 +19,8 @@ type ID uint32
 const (
 	ResetPIN       ID = 15 // the Partition SO can reset the Crypto Officer's PIN
 	ForcePINChange ID = 21 // a PIN that another role has set must be changed
+	MaxPartitions  ID = 33
+	Modules        ID = 50 // custom code may run in the HSM
 )
 
 // Policies of a partition that code asks for.

@@ -23,10 +23,23 @@ type Entry struct {
 	// A change in a destructive direction erases what the policy governs: a partition's
 	// objects, or for an HSM policy the partitions.
 	DestructiveOn, DestructiveOff bool
-	Effect                        bool   // some code obeys the value
+	Effect                        Effect
 	Verified                      bool   // the default and the directions are documented, not deduced
 	About                         string // one line for people
 }
+
+// Effect says what turning a policy does in this release.
+type Effect uint8
+
+const (
+	NoEffect Effect = iota // the value is kept, no code obeys it
+	InEffect               // code obeys it
+	// Refused is of a policy that no code obeys and that whoever turned it would rely
+	// on: it keeps its default.
+	Refused
+)
+
+var effects = map[string]Effect{"no": NoEffect, "yes": InEffect, "refused": Refused}
 
 // Fixed tells whether the entry is a capability without a policy.
 func (e Entry) Fixed() bool { return e.Min == e.Capability }
@@ -215,14 +228,13 @@ func parseRow(f []string) (row, error) {
 	default:
 		return row{}, fmt.Errorf("%q is no direction", f[8])
 	}
-	for _, mark := range []struct {
-		text string
-		to   *bool
-	}{{f[9], &r.Effect}, {f[10], &r.Verified}} {
-		if mark.text != "yes" && mark.text != "no" {
-			return row{}, fmt.Errorf("%q is neither yes nor no", mark.text)
-		}
-		*mark.to = mark.text == "yes"
+	var known bool
+	if r.Effect, known = effects[f[9]]; !known {
+		return row{}, fmt.Errorf("%q is no effect: yes, no or refused", f[9])
 	}
+	if f[10] != "yes" && f[10] != "no" {
+		return row{}, fmt.Errorf("%q is neither yes nor no", f[10])
+	}
+	r.Verified = f[10] == "yes"
 	return r, nil
 }

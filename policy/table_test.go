@@ -76,12 +76,12 @@ func TestEntries(t *testing.T) {
 		table *Table
 		want  []ID
 	}{
-		"HSM":       {HSM(v780), []ID{ResetPIN, ForcePINChange}},
-		"partition": {Partition(v780), []ID{MaxFailedLogins, MinPIN, MaxPIN}},
+		"HSM":       {HSM(v790), []ID{HSMMasking, HSMCloning, HSMNonFIPS, ResetPIN, ForcePINChange, HSMUnmasking, MaxPartitions}},
+		"partition": {Partition(v790), []ID{NonLocalSigning, RawRSA, MaxFailedLogins, MinPIN, MaxPIN, RSAPKCS, KeyDates, Version, NonFIPS, Prehash}},
 	} {
 		var enforced []ID
 		for _, e := range test.table.Entries() {
-			if e.Effect {
+			if e.Effect == InEffect {
 				enforced = append(enforced, e.ID)
 			}
 		}

@@ -122,13 +122,13 @@ func parseChange(fields []string) (Change, error) {
 
 // A Target is what a template is applied to.
 type Target struct {
-	Version uint8          // of the partition, as it was created; 0 for an HSM
-	Client  firmware.Level // that applies it
-	Above   Set            // the HSM's policies; empty for an HSM
+	Defaults Set            // what it has without a template, in the version that it was created with
+	Client   firmware.Level // that applies it
+	Above    Set            // the HSM's policies; empty for an HSM
 }
 
 // Apply is the whole set of values that a template makes: what it names, and the
-// defaults of the partition's version for the rest. A template that names policy 41
+// defaults for the rest. A template that names policy 41
 // decides the version, otherwise it stays. Errors are those of Change,
 // CKR_DATA_INVALID for a template of another kind and CKR_ACCESS_ID_INVALID for a
 // client that cannot use the version.
@@ -136,7 +136,7 @@ func (t *Table) Apply(template Template, to Target) (Set, error) {
 	if template.Kind != t.kind {
 		return Set{}, cryptoki.Errorf(cryptoki.CKR_DATA_INVALID, "the template is of kind %s, not %s", template.Kind, t.kind)
 	}
-	s, _, err := t.Change(t.Under(to.Version, to.Above), to.Above, template.Values)
+	s, _, err := t.Change(to.Defaults, to.Above, template.Values)
 	if err != nil {
 		return Set{}, err
 	}

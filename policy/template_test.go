@@ -70,6 +70,8 @@ func TestApply(t *testing.T) {
 		{name: "no such version", text: "41 2", rv: cryptoki.CKR_CONFIG_ILLEGAL},
 		{name: "no such policy", text: "99 0", rv: cryptoki.CKR_POLICY_ID_INVALID},
 		{name: "beyond the capability", text: "20 11", rv: cryptoki.CKR_CONFIG_ILLEGAL},
+		{name: "a promise that this release does not keep", text: "37 1", rv: cryptoki.CKR_FUNCTION_NOT_SUPPORTED},
+		{name: "the default of what it does not keep", text: "37 0", want: []Change{{37, 0}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			template, err := ParseTemplate([]byte(header + test.text))
@@ -79,7 +81,7 @@ func TestApply(t *testing.T) {
 			if test.client == (firmware.Level{}) {
 				test.client = client103
 			}
-			s, err := Partition(v780).Apply(template, Target{test.version, test.client, hsm})
+			s, err := Partition(v780).Apply(template, Target{Partition(v780).Defaults(test.version), test.client, hsm})
 			if cryptoki.Code(err) != test.rv {
 				t.Fatal(err)
 			}
@@ -97,7 +99,7 @@ func TestApply(t *testing.T) {
 		t.Errorf("a partition's template for an HSM: %v", err)
 	}
 	versioned := Template{Kind: OfPartition, Values: []Change{{41, 1}}}
-	if _, err := Partition(old).Apply(versioned, Target{Client: client103}); cryptoki.Code(err) != cryptoki.CKR_POLICY_ID_INVALID {
+	if _, err := Partition(old).Apply(versioned, Target{Defaults: Partition(old).Defaults(0), Client: client103}); cryptoki.Code(err) != cryptoki.CKR_POLICY_ID_INVALID {
 		t.Errorf("version 1 at 7.4.2: %v", err)
 	}
 }
@@ -117,7 +119,7 @@ func TestExport(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := table.Apply(template, Target{uint8(rapid.IntRange(0, 1).Draw(t, "version")), client103, hsm})
+		again, err := table.Apply(template, Target{table.Under(uint8(rapid.IntRange(0, 1).Draw(t, "version")), hsm), client103, hsm})
 		if err != nil || !bytes.Equal(again.Encode(), s.Encode()) {
 			t.Errorf("%v\n%s", err, text)
 		}
@@ -128,7 +130,7 @@ func TestExport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, err := table.Apply(template, Target{0, client103, hsm}); err != nil || !s.On(Version) || !s.On(PerKeyAuth) {
+	if s, err := table.Apply(template, Target{table.Defaults(0), client103, hsm}); err != nil || !s.On(Version) || !s.On(PerKeyAuth) {
 		t.Errorf("%v: 41 is %d, 40 is %d", err, s.Value(Version), s.Value(PerKeyAuth))
 	}
 	for _, line := range strings.Split(string(table.Export(table.Defaults(1), client102)), "\n") {
@@ -145,7 +147,7 @@ func TestExportHSM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := table.Apply(template, Target{}); err != nil || !bytes.Equal(again.Encode(), s.Encode()) {
+	if again, err := table.Apply(template, Target{Defaults: table.Defaults(0)}); err != nil || !bytes.Equal(again.Encode(), s.Encode()) {
 		t.Error(err)
 	}
 }
@@ -160,7 +162,7 @@ func FuzzParseTemplate(f *testing.F) {
 			return
 		}
 		table, hsm := Partition(v780), HSM(v780).Defaults(0)
-		s, err := table.Apply(template, Target{0, client103, hsm})
+		s, err := table.Apply(template, Target{table.Defaults(0), client103, hsm})
 		if err == nil {
 			if err := table.Check(s, hsm); err != nil {
 				t.Error(err)
