@@ -1,6 +1,7 @@
 // The C_ functions of the five cryptographic operations: argument checks over the
 // one core in operation.c.
 #include "operation.h"
+#include "tidelock/vendor.h"
 
 static bool readable(const void *data, CK_ULONG length) { return data != NULL || length == 0; }
 
@@ -172,3 +173,5 @@ CK_RV C_SessionCancel(CK_SESSION_HANDLE hSession, CK_FLAGS flags) {
     tl_leave(&entry);
     return rv;
 }
+
+CK_RV CA_SessionCancel(CK_SESSION_HANDLE hSession, CK_FLAGS flags) { return C_SessionCancel(hSession, flags); }

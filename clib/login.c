@@ -151,6 +151,19 @@ CK_RV C_Login(CK_SESSION_HANDLE hSession, CK_USER_TYPE userType, CK_UTF8CHAR_PTR
     return rv == CKR_DATA_LEN_RANGE ? CKR_PIN_LEN_RANGE : rv;
 }
 
+// No role here has users with names, so that C_LoginUser without one is C_Login (PKCS#11
+// 3.2, 5.6.9).
+CK_RV C_LoginUser(CK_SESSION_HANDLE hSession, CK_USER_TYPE userType, CK_UTF8CHAR_PTR pPin, CK_ULONG ulPinLen,
+                  CK_UTF8CHAR_PTR pUsername, CK_ULONG ulUsernameLen) {
+    (void)pUsername;
+    struct tl_entry entry;
+    CK_RV rv = tl_enter(&entry, ulUsernameLen == 0);
+    if (rv != CKR_OK)
+        return rv;
+    tl_leave(&entry);
+    return C_Login(hSession, userType, pPin, ulPinLen);
+}
+
 CK_RV C_Logout(CK_SESSION_HANDLE hSession) {
     struct tl_entry entry;
     CK_RV rv = tl_enter_session(&entry, hSession, true);

@@ -23,6 +23,18 @@ CK_RV CA_InitRolePIN(CK_SESSION_HANDLE hSession, CK_USER_TYPE userType, CK_CHAR_
     return rv == CKR_DATA_LEN_RANGE ? CKR_PIN_LEN_RANGE : rv;
 }
 
+// The slot is the session's own: who is in charge of a role has a session where it is.
+CK_RV CA_InitSlotRolePIN(CK_SESSION_HANDLE hSession, CK_SLOT_ID slotID, CK_USER_TYPE userType, CK_CHAR_PTR pPin,
+                         CK_ULONG ulPinLen) {
+    struct tl_entry entry;
+    CK_RV rv = tl_enter_session(&entry, hSession, pPin != NULL);
+    if (rv != CKR_OK)
+        return rv;
+    bool here = slotID == entry.session->slot->id;
+    tl_leave(&entry);
+    return here ? CA_InitRolePIN(hSession, userType, pPin, ulPinLen) : CKR_SLOT_ID_INVALID;
+}
+
 // There is no protected authentication path, so the PIN is never NULL.
 CK_RV C_InitPIN(CK_SESSION_HANDLE hSession, CK_UTF8CHAR_PTR pPin, CK_ULONG ulPinLen) {
     return CA_InitRolePIN(hSession, CKU_USER, pPin, ulPinLen);

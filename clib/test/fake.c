@@ -364,6 +364,80 @@ static uint32_t role_state(struct tl_view *v, struct tl_buffer *b) {
     return CKR_OK;
 }
 
+static void put_text(struct tl_buffer *b, const char *text) {
+    tl_put_bytes(b, (struct tl_bytes){(const uint8_t *)text, strlen(text)});
+}
+
+static uint32_t partition_info(struct tl_view *v, struct tl_buffer *b) {
+    static const uint64_t figures[] = {1000, 300, 700, 50, 3, 0}; // total to sessions
+    if (tl_get_u64(v) != FAKE_SLOT)
+        return CKR_SLOT_ID_INVALID;
+    put_text(b, "name");
+    put_text(b, "serial");
+    put_text(b, "initialised");
+    tl_put_u8(b, 0);
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
+        tl_put_u64(b, figures[i]);
+    for (int list = 0; list < 3; list++)
+        tl_put_u64s(b, (struct tl_ulongs){0});
+    return CKR_OK;
+}
+
+static uint32_t put_policies(struct tl_buffer *b, const CK_ULONG *ids, size_t count, bool effect) {
+    CK_ULONG column[2];
+    char name[8];
+    tl_put_u64s(b, (struct tl_ulongs){ids, count});
+    column[0] = column[1] = 1;
+    tl_put_u64s(b, (struct tl_ulongs){column, count});
+    column[0] = column[1] = 255;
+    tl_put_u64s(b, (struct tl_ulongs){column, atomic_load(&shared->uneven) ? 0 : count});
+    for (int text = 0; text < 2; text++) {
+        tl_put_u32(b, (uint32_t)count);
+        for (size_t i = 0; i < count; i++) {
+            snprintf(name, sizeof name, "%u", (unsigned)ids[i]);
+            put_text(b, text == 0 ? name : ids[i] == 41 ? "off" : "");
+        }
+    }
+    column[0] = column[1] = effect;
+    tl_put_u64s(b, (struct tl_ulongs){column, count});
+    tl_put_u32(b, 0); // abouts
+    tl_put_u32(b, 0); // rules
+    tl_put_u32(b, 0); // verified
+    return CKR_OK;
+}
+
+static uint32_t partition_policies(struct tl_view *v, struct tl_buffer *b) {
+    static const CK_ULONG ids[] = {0, 41};
+    return tl_get_u64(v) == FAKE_SLOT ? put_policies(b, ids, 2, true) : CKR_SLOT_ID_INVALID;
+}
+
+static uint32_t hsm_policies(struct tl_buffer *b) {
+    static const CK_ULONG ids[] = {15};
+    return put_policies(b, ids, 1, false);
+}
+
+static uint32_t set_policies(struct tl_view *v, struct tl_buffer *b) {
+    struct tl_u64s ids = tl_get_u64s(v), values = tl_get_u64s(v);
+    if (ids.count == 0 || values.count != ids.count)
+        return CKR_ARGUMENTS_BAD;
+    atomic_store(&shared->policy, tl_u64s_at(&ids, 0));
+    atomic_store(&shared->value, tl_u64s_at(&values, 0));
+    atomic_store(&shared->changes, (unsigned)ids.count);
+    atomic_store(&shared->destructive, tl_get_bool(v));
+    tl_put_bool(b, atomic_load(&shared->destructive));
+    put_text(b, "");
+    return CKR_OK;
+}
+
+static uint32_t firmware_version(struct tl_view *v, struct tl_buffer *b) {
+    if (tl_get_u64(v) != FAKE_SLOT)
+        return CKR_SLOT_ID_INVALID;
+    tl_put_u8(b, 7);
+    tl_put_u8(b, 8);
+    tl_put_u8(b, 4);
+    return CKR_OK;
+}
+
 static uint32_t in_session(const struct tl_header *h, struct tl_view *v, struct tl_buffer *b) {
     if (h->session == 0 || h->session >= SESSIONS || !opened[h->session])
         return CKR_SESSION_HANDLE_INVALID;
@@ -396,6 +470,9 @@ static uint32_t in_session(const struct tl_header *h, struct tl_view *v, struct 
     case TL_CALL_INIT_ROLE:
     case TL_CALL_RESET_ROLE:
         return role(v);
+    case TL_CALL_SET_PARTITION_POLICIES:
+    case TL_CALL_SET_HSM_POLICIES:
+        return set_policies(v, b);
     case TL_CALL_GET_ATTRIBUTES:
         return get_attributes(v, b);
     case TL_CALL_FIND:
@@ -458,6 +535,14 @@ static uint32_t answer(const struct tl_header *h, struct tl_view *v, struct tl_b
         return partition_init(v);
     case TL_CALL_ROLE_STATE:
         return role_state(v, b);
+    case TL_CALL_PARTITION_INFO:
+        return partition_info(v, b);
+    case TL_CALL_PARTITION_POLICIES:
+        return partition_policies(v, b);
+    case TL_CALL_HSM_POLICIES:
+        return hsm_policies(b);
+    case TL_CALL_FIRMWARE_VERSION:
+        return firmware_version(v, b);
     case TL_CALL_OPEN_SESSION:
         if (sessions + 1 == SESSIONS)
             return CKR_SESSION_COUNT;

@@ -53,12 +53,18 @@ struct fake {
     _Atomic uint64_t user;    // of the last call about a role
     _Atomic unsigned in_area; // replies that went through an area
     _Atomic bool unsealed;    // areas can shrink
+    _Atomic uint64_t policy, value; // the first of the last change
+    _Atomic unsigned changes;       // how many it had
+    _Atomic bool destructive;       // whether it was meant to erase
+    _Atomic bool uneven;            // lists of policies are not equally long
     char label[64];           // of the last PartitionInit
     char pin[64];             // of the last PartitionInit, InitRole or ResetRole
 };
 
 // The keys of the fake name the length rule: FAKE_KEY + rule, its number being 16,
 // or 32 where it is fixed. One more works in one part only.
+// A partition has policies 0 and 41, whose values are 1 below a capability of 255; the HSM 15
+// without effect, and they have the numbers' names.
 enum { FAKE_KEY = 100, FAKE_ONE_PART = 120, FAKE_ATTEMPTS = 9, FAKE_SLOT = 7, FAKE_OBJECT = 1 };
 
 // fake_start makes a server in a process and a directory of its own and points

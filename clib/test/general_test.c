@@ -134,6 +134,11 @@ static void sessions(void) {
     CHECK(info.slotID == FAKE_SLOT);
     CHECK_RV(CKR_ARGUMENTS_BAD, C_Login(a, CKU_USER, NULL, 4));
     CHECK_RV(CKR_PIN_LEN_RANGE, C_Login(a, CKU_USER, (CK_UTF8CHAR *)"1234", (CK_ULONG)1 << 40));
+    CHECK_RV(CKR_ARGUMENTS_BAD, C_LoginUser(a, CKU_USER, (CK_UTF8CHAR *)"1234", 4, (CK_UTF8CHAR *)"name", 4));
+    CHECK_RV(CKR_ARGUMENTS_BAD, C_LoginUser(a, CKU_USER, NULL, 4, NULL, 0));
+    unsigned logins = atomic_load(&fake->count[TL_CALL_LOGIN]);
+    CHECK_RV(CKR_OK, C_LoginUser(a, CKU_USER, (CK_UTF8CHAR *)"1234", 4, NULL, 0));
+    CHECK(atomic_load(&fake->count[TL_CALL_LOGIN]) == logins + 1);
     CHECK_RV(CKR_OK, C_Login(a, CKU_USER, (CK_UTF8CHAR *)"1234", 4));
     CHECK_RV(CKR_OK, C_CloseAllSessions(FAKE_SLOT));
     CHECK_RV(CKR_SESSION_HANDLE_INVALID, C_GetSessionInfo(a, &info));

@@ -72,7 +72,13 @@ static void roles(void) {
     CHECK_RV(CKR_PIN_LEN_RANGE, C_InitPIN(session, text("12345678"), huge));
     CHECK_RV(CKR_PIN_LEN_RANGE, CA_ResetPIN(session, text("12345678"), huge));
 
+    CHECK_RV(CKR_ARGUMENTS_BAD, CA_InitSlotRolePIN(session, FAKE_SLOT, CKU_CRYPTO_USER, NULL, 8));
+    CHECK_RV(CKR_SLOT_ID_INVALID, CA_InitSlotRolePIN(session, FAKE_SLOT + 1, CKU_CRYPTO_USER, text("12345678"), 8));
+
     unsigned made = atomic_load(&fake->count[TL_CALL_INIT_ROLE]);
+    CHECK_RV(CKR_OK, CA_InitSlotRolePIN(session, FAKE_SLOT, CKU_CRYPTO_USER, text("33333333"), 8));
+    CHECK(atomic_load(&fake->user) == CKU_CRYPTO_USER && strcmp(fake->pin, "33333333") == 0);
+    CHECK(atomic_load(&fake->count[TL_CALL_INIT_ROLE]) == ++made);
     CHECK_RV(CKR_OK, C_InitPIN(session, text("11111111"), 8));
     CHECK(atomic_load(&fake->user) == CKU_USER && strcmp(fake->pin, "11111111") == 0);
     CHECK_RV(CKR_OK, CA_InitRolePIN(session, CKU_CRYPTO_USER, text("222222222"), 9));

@@ -31,6 +31,11 @@ typedef CA_ROLE_STATE *CA_ROLE_STATE_PTR;
 TIDELOCK_API CK_RV CA_InitRolePIN(CK_SESSION_HANDLE hSession, CK_USER_TYPE userType, CK_CHAR_PTR pPin,
                                   CK_ULONG ulPinLen);
 
+// CA_InitSlotRolePIN is CA_InitRolePIN in the session's own slot. CKR_SLOT_ID_INVALID for
+// another.
+TIDELOCK_API CK_RV CA_InitSlotRolePIN(CK_SESSION_HANDLE hSession, CK_SLOT_ID slotID, CK_USER_TYPE userType,
+                                      CK_CHAR_PTR pPin, CK_ULONG ulPinLen);
+
 // CA_ResetPIN gives the Crypto Officer a new PIN and takes a lock away, in the Partition
 // SO's session, where HSM policy 15 allows it. CKR_USER_PIN_NOT_INITIALIZED when there is
 // no Crypto Officer; otherwise the codes of CA_InitRolePIN.
@@ -39,6 +44,96 @@ TIDELOCK_API CK_RV CA_ResetPIN(CK_SESSION_HANDLE hSession, CK_CHAR_PTR pPin, CK_
 // CA_RoleStateGet tells the state of a role; it needs no session. CKR_SLOT_ID_INVALID,
 // CKR_USER_TYPE_INVALID when the slot has no such role.
 TIDELOCK_API CK_RV CA_RoleStateGet(CK_SLOT_ID slotID, CK_USER_TYPE userType, CA_ROLE_STATE_PTR pRoleState);
+
+// CA_SessionCancel is C_SessionCancel.
+TIDELOCK_API CK_RV CA_SessionCancel(CK_SESSION_HANDLE hSession, CK_FLAGS flags);
+
+// CA_GetFirmwareVersion tells the firmware's level of the HSM that has a slot, in three
+// numbers; it needs no session. CKR_SLOT_ID_INVALID.
+TIDELOCK_API CK_RV CA_GetFirmwareVersion(CK_SLOT_ID slotID, CK_ULONG_PTR pulMajor, CK_ULONG_PTR pulMinor,
+                                         CK_ULONG_PTR pulSubMinor);
+
+// A container is a partition by a number, here that of its slot: CA_GetUserContainerNumber
+// tells it. Another number beside the slot gives CKR_CONTAINER_HANDLE_INVALID.
+TIDELOCK_API CK_RV CA_GetUserContainerNumber(CK_SLOT_ID slotID, CK_ULONG_PTR pulContainer);
+
+// CA_GetContainerName gives a partition's label, without a zero byte; *pulNameLen is the
+// room, then the length in bytes, and pName is NULL to ask for the length only.
+TIDELOCK_API CK_RV CA_GetContainerName(CK_SLOT_ID slotID, CK_ULONG ulContainer, CK_BYTE_PTR pName,
+                                       CK_ULONG_PTR pulNameLen);
+
+// A partition's room, in bytes, and its token objects. Total is used and free; the
+// overhead lies outside. No session is needed.
+TIDELOCK_API CK_RV CA_GetContainerStorageInformation(CK_SLOT_ID slotID, CK_ULONG ulContainer, CK_ULONG_PTR pulOverhead,
+                                                     CK_ULONG_PTR pulTotal, CK_ULONG_PTR pulUsed, CK_ULONG_PTR pulFree,
+                                                     CK_ULONG_PTR pulObjectCount);
+TIDELOCK_API CK_RV CA_GetTokenStorageInformation(CK_SLOT_ID slotID, CK_ULONG_PTR pulOverhead, CK_ULONG_PTR pulTotal,
+                                                 CK_ULONG_PTR pulUsed, CK_ULONG_PTR pulFree,
+                                                 CK_ULONG_PTR pulObjectCount);
+
+// Capabilities, which a firmware level gives, and policies, which an officer has set below
+// them (docs/policies.md). Reading needs no session.
+//
+// A set is two lists of equal length, numbers and values. Each count is in elements: the
+// room, then the length. A list is NULL to ask for its length only. CKR_BUFFER_TOO_SMALL
+// where one of them is too short: then none is written.
+TIDELOCK_API CK_RV CA_GetHSMCapabilitySet(CK_SLOT_ID slotID, CK_ULONG_PTR pulIds, CK_ULONG_PTR pulIdCount,
+                                          CK_ULONG_PTR pulValues, CK_ULONG_PTR pulValueCount);
+TIDELOCK_API CK_RV CA_GetHSMPolicySet(CK_SLOT_ID slotID, CK_ULONG_PTR pulIds, CK_ULONG_PTR pulIdCount,
+                                      CK_ULONG_PTR pulValues, CK_ULONG_PTR pulValueCount);
+TIDELOCK_API CK_RV CA_GetTokenCapabilities(CK_SLOT_ID slotID, CK_ULONG_PTR pulIds, CK_ULONG_PTR pulIdCount,
+                                           CK_ULONG_PTR pulValues, CK_ULONG_PTR pulValueCount);
+TIDELOCK_API CK_RV CA_GetTokenPolicies(CK_SLOT_ID slotID, CK_ULONG_PTR pulIds, CK_ULONG_PTR pulIdCount,
+                                       CK_ULONG_PTR pulValues, CK_ULONG_PTR pulValueCount);
+TIDELOCK_API CK_RV CA_GetContainerCapabilitySet(CK_SLOT_ID slotID, CK_ULONG ulContainer, CK_ULONG_PTR pulIds,
+                                                CK_ULONG_PTR pulIdCount, CK_ULONG_PTR pulValues,
+                                                CK_ULONG_PTR pulValueCount);
+TIDELOCK_API CK_RV CA_GetContainerPolicySet(CK_SLOT_ID slotID, CK_ULONG ulContainer, CK_ULONG_PTR pulIds,
+                                            CK_ULONG_PTR pulIdCount, CK_ULONG_PTR pulValues,
+                                            CK_ULONG_PTR pulValueCount);
+
+// One number's value. CKR_POLICY_ID_INVALID when the level does not have it.
+TIDELOCK_API CK_RV CA_GetHSMCapabilitySetting(CK_SLOT_ID slotID, CK_ULONG ulId, CK_ULONG_PTR pulValue);
+TIDELOCK_API CK_RV CA_GetHSMPolicySetting(CK_SLOT_ID slotID, CK_ULONG ulId, CK_ULONG_PTR pulValue);
+TIDELOCK_API CK_RV CA_GetContainerCapabilitySetting(CK_SLOT_ID slotID, CK_ULONG ulContainer, CK_ULONG ulId,
+                                                    CK_ULONG_PTR pulValue);
+TIDELOCK_API CK_RV CA_GetContainerPolicySetting(CK_SLOT_ID slotID, CK_ULONG ulContainer, CK_ULONG ulId,
+                                                CK_ULONG_PTR pulValue);
+
+// Changes, each whole or not at all: of the HSM's policies in the HSM SO's session on the
+// administration's slot, of a partition's in its Partition SO's, which the slot or the
+// container names (CKR_SLOT_ID_INVALID, CKR_CONTAINER_HANDLE_INVALID for another). A
+// change that erases is refused with CKR_CONFIG_CHANGE_ILLEGAL, and changes nothing. The
+// other codes are in docs/policies.md.
+TIDELOCK_API CK_RV CA_SetHSMPolicy(CK_SESSION_HANDLE hSession, CK_ULONG ulId, CK_ULONG ulValue);
+TIDELOCK_API CK_RV CA_SetHSMPolicies(CK_SESSION_HANDLE hSession, CK_ULONG ulCount, CK_ULONG_PTR pulIds,
+                                     CK_ULONG_PTR pulValues);
+TIDELOCK_API CK_RV CA_SetTokenPolicies(CK_SESSION_HANDLE hSession, CK_SLOT_ID slotID, CK_ULONG ulCount,
+                                       CK_ULONG_PTR pulIds, CK_ULONG_PTR pulValues);
+TIDELOCK_API CK_RV CA_SetContainerPolicy(CK_SESSION_HANDLE hSession, CK_ULONG ulContainer, CK_ULONG ulId,
+                                         CK_ULONG ulValue);
+TIDELOCK_API CK_RV CA_SetContainerPolicies(CK_SESSION_HANDLE hSession, CK_ULONG ulContainer, CK_ULONG ulCount,
+                                           CK_ULONG_PTR pulIds, CK_ULONG_PTR pulValues);
+
+// The same changes of a caller who knows that they erase. Those of containers are not
+// Luna's: its own have no such form.
+TIDELOCK_API CK_RV CA_SetDestructiveHSMPolicy(CK_SESSION_HANDLE hSession, CK_ULONG ulId, CK_ULONG ulValue);
+TIDELOCK_API CK_RV CA_SetDestructiveHSMPolicies(CK_SESSION_HANDLE hSession, CK_ULONG ulCount, CK_ULONG_PTR pulIds,
+                                                CK_ULONG_PTR pulValues);
+TIDELOCK_API CK_RV CA_SetDestructiveContainerPolicy(CK_SESSION_HANDLE hSession, CK_ULONG ulContainer, CK_ULONG ulId,
+                                                    CK_ULONG ulValue);
+TIDELOCK_API CK_RV CA_SetDestructiveContainerPolicies(CK_SESSION_HANDLE hSession, CK_ULONG ulContainer,
+                                                      CK_ULONG ulCount, CK_ULONG_PTR pulIds, CK_ULONG_PTR pulValues);
+
+// CA_GetConfigurationElementDescription tells what a number of a partition's
+// (ulIsContainer not 0) or of the HSM's means: how many bits its values take, whether a
+// change may erase, whether there is no changing it (as there is none of a capability),
+// and its name, with a zero byte that *pulTextLen counts: the room, then the length. pText
+// is NULL to ask for the length only. CKR_POLICY_ID_INVALID, CKR_BUFFER_TOO_SMALL.
+TIDELOCK_API CK_RV CA_GetConfigurationElementDescription(CK_SLOT_ID slotID, CK_ULONG ulIsContainer,
+                                                         CK_ULONG ulIsCapability, CK_ULONG ulId, CK_ULONG_PTR pulBits,
+                                                         CK_ULONG_PTR pulDestructive, CK_ULONG_PTR pulWriteRestricted,
+                                                         CK_CHAR_PTR pText, CK_ULONG_PTR pulTextLen);
 
 #ifdef __cplusplus
 }
