@@ -16,7 +16,10 @@ const areaBit ID = 1 << 31
 // Area is the area of a number that was given out as a partition's.
 func Area(id ID) ID { return id | areaBit }
 
-func (p *Partition) objectPrefix() []byte { return ID(p.area.Load()).objectPrefix() }
+// where is the area of the partition's objects.
+func (p *Partition) where() ID { return ID(p.area.Load()) }
+
+func (p *Partition) objectPrefix() []byte { return p.where().objectPrefix() }
 
 func (id ID) objectPrefix() []byte { return binary.BigEndian.AppendUint32(nil, uint32(id)) }
 

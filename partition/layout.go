@@ -43,8 +43,10 @@ func (id ID) key(kind byte, rest ...byte) []byte {
 
 func (id ID) roleKey(kind byte, role Role) []byte { return id.key(kind, byte(role)) }
 
-func (p *Partition) objectKey(h cryptoki.ObjectHandle) []byte {
-	return binary.BigEndian.AppendUint64(p.objectPrefix(), uint64(h))
+func (p *Partition) objectKey(h cryptoki.ObjectHandle) []byte { return p.where().objectKey(h) }
+
+func (id ID) objectKey(h cryptoki.ObjectHandle) []byte {
+	return binary.BigEndian.AppendUint64(id.objectPrefix(), uint64(h))
 }
 
 // hashSize is the length of an index hash: 128 bits of HMAC-SHA-256 make two values
@@ -57,20 +59,20 @@ var indexed = [...]cryptoki.AttributeType{
 }
 
 // indexPrefix is what the index entries of all objects with this value begin with.
-func (p *Partition) indexPrefix(t cryptoki.AttributeType, value []byte) []byte {
-	k := binary.BigEndian.AppendUint64(p.objectPrefix(), uint64(t)+1)
+func (p *Partition) indexPrefix(area ID, t cryptoki.AttributeType, value []byte) []byte {
+	k := binary.BigEndian.AppendUint64(area.objectPrefix(), uint64(t)+1)
 	sum := p.index.Sum(seal.NewContext("attribute").Uint64(uint64(t)).Bytes(value))
 	return append(k, sum[:hashSize]...)
 }
 
-func (p *Partition) indexKey(t cryptoki.AttributeType, value []byte, h cryptoki.ObjectHandle) []byte {
-	return binary.BigEndian.AppendUint64(p.indexPrefix(t, value), uint64(h))
+func (p *Partition) indexKey(area ID, t cryptoki.AttributeType, value []byte, h cryptoki.ObjectHandle) []byte {
+	return binary.BigEndian.AppendUint64(p.indexPrefix(area, t, value), uint64(h))
 }
 
 // tokenKey is where the handles of a creating call are found: below attribute
 // number 0, which indexPrefix never uses.
-func (p *Partition) tokenKey(t Token) []byte {
-	k := binary.BigEndian.AppendUint64(p.objectPrefix(), 0)
+func (id ID) tokenKey(t Token) []byte {
+	k := binary.BigEndian.AppendUint64(id.objectPrefix(), 0)
 	return append(k, t[:]...)
 }
 

@@ -28,12 +28,7 @@ var errRecord = errors.New("the object record is damaged")
 
 // sealObject makes the record of an object.
 func (p *Partition) sealObject(h cryptoki.ObjectHandle, token Token, o *object.Object) ([]byte, error) {
-	plain := append(token[:len(token):len(token)], o.Metadata()...)
-	metadata := p.objects.Seal(nil, plain, p.metadataContext(h))
-	record := make([]byte, 0, 5+len(metadata))
-	record = append(record, recordVersion)
-	record = binary.BigEndian.AppendUint32(record, uint32(len(metadata)))
-	record = append(record, metadata...)
+	record := p.sealMetadata(h, token, o)
 	secrets := o.Secrets()
 	defer clear(secrets)
 	if len(secrets) == 0 {
@@ -44,6 +39,16 @@ func (p *Partition) sealObject(h cryptoki.ObjectHandle, token Token, o *object.O
 		return nil, err
 	}
 	return key.Seal(record, secrets, p.valueContext(h, o)), nil
+}
+
+// sealMetadata makes the record of an object up to its value.
+func (p *Partition) sealMetadata(h cryptoki.ObjectHandle, token Token, o *object.Object) []byte {
+	plain := append(token[:len(token):len(token)], o.Metadata()...)
+	metadata := p.objects.Seal(nil, plain, p.metadataContext(h))
+	record := make([]byte, 0, 5+len(metadata))
+	record = append(record, recordVersion)
+	record = binary.BigEndian.AppendUint32(record, uint32(len(metadata)))
+	return append(record, metadata...)
 }
 
 // splitRecord checks the form of a record.

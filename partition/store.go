@@ -55,7 +55,7 @@ func (p *Partition) store(token Token, entry creation, objects []*object.Object,
 		}
 		if list != nil {
 			if token.given() {
-				if err := w.Put(keystore.TableIndex, p.tokenKey(token), list); err != nil {
+				if err := w.Put(keystore.TableIndex, p.where().tokenKey(token), list); err != nil {
 					return err
 				}
 			}
@@ -136,7 +136,7 @@ func (p *Partition) tokenHandles(r keystore.Reader, token Token) ([]cryptoki.Obj
 	if !token.given() {
 		return nil, nil
 	}
-	made, err := r.Get(keystore.TableIndex, p.tokenKey(token))
+	made, err := r.Get(keystore.TableIndex, p.where().tokenKey(token))
 	if err != nil || made == nil {
 		return nil, err
 	}
@@ -149,12 +149,17 @@ func (p *Partition) put(w keystore.Writer, h cryptoki.ObjectHandle, token Token,
 	if err != nil {
 		return err
 	}
-	if err := w.Put(keystore.TableObject, p.objectKey(h), record); err != nil {
+	return p.putRecord(w, p.where(), h, record, o)
+}
+
+// putRecord writes an object's record into an area, with its index entries.
+func (p *Partition) putRecord(w keystore.Writer, area ID, h cryptoki.ObjectHandle, record []byte, o *object.Object) error {
+	if err := w.Put(keystore.TableObject, area.objectKey(h), record); err != nil {
 		return err
 	}
 	for _, t := range indexed {
 		if value := o.Value(t); value != nil {
-			if err := w.Put(keystore.TableIndex, p.indexKey(t, value, h), nil); err != nil {
+			if err := w.Put(keystore.TableIndex, p.indexKey(area, t, value, h), nil); err != nil {
 				return err
 			}
 		}
@@ -207,13 +212,13 @@ func (p *Partition) destroy(h cryptoki.ObjectHandle, m *Member, entry audit.Reco
 		}
 		for _, t := range indexed {
 			if value := o.Value(t); value != nil {
-				if err := w.Delete(keystore.TableIndex, p.indexKey(t, value, h)); err != nil {
+				if err := w.Delete(keystore.TableIndex, p.indexKey(p.where(), t, value, h)); err != nil {
 					return err
 				}
 			}
 		}
 		if token.given() {
-			if err := w.Delete(keystore.TableIndex, p.tokenKey(token)); err != nil {
+			if err := w.Delete(keystore.TableIndex, p.where().tokenKey(token)); err != nil {
 				return err
 			}
 		}
@@ -254,7 +259,7 @@ func (p *Partition) change(h cryptoki.ObjectHandle, set setter, m *Member) error
 			if before == nil || bytes.Equal(before, after) {
 				continue
 			}
-			if err := w.Delete(keystore.TableIndex, p.indexKey(t, before, h)); err != nil {
+			if err := w.Delete(keystore.TableIndex, p.indexKey(p.where(), t, before, h)); err != nil {
 				return err
 			}
 		}
@@ -286,7 +291,7 @@ func (p *Partition) search(t cryptoki.Template, after cryptoki.ObjectHandle, tak
 	table, prefix := keystore.TableObject, p.objectPrefix()
 	for _, attribute := range indexed {
 		if value, given := t.Find(attribute); given {
-			table, prefix = keystore.TableIndex, p.indexPrefix(attribute, value)
+			table, prefix = keystore.TableIndex, p.indexPrefix(p.where(), attribute, value)
 			break
 		}
 	}
