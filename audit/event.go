@@ -27,6 +27,7 @@ const (
 	EventPartitionPolicy Event = 27
 	EventPartitionInit   Event = 28
 	EventClient          Event = 29 // a client was registered, changed or removed
+	EventHSMFirmware     Event = 30 // the firmware was updated or rolled back
 
 	// Roles and sessions.
 	EventLogin        Event = 40
@@ -68,6 +69,7 @@ var events = map[Event]string{
 	EventPartitionPolicy: "partition-policy",
 	EventPartitionInit:   "partition-init",
 	EventClient:          "client",
+	EventHSMFirmware:     "hsm-firmware",
 	EventLogin:           "login",
 	EventLogout:          "logout",
 	EventOpenSession:     "open-session",

@@ -70,8 +70,8 @@ func Describe(l Level) (Description, error) {
 	return d, nil
 }
 
-// MemoryAfter is the memory, in bytes, that an HSM of one level has at another. A
-// memory that is no tier of its level is CKR_ARGUMENTS_BAD.
+// MemoryAfter is the memory, in bytes, that an HSM of one level has at another. A memory
+// that is no tier of its level grows or shrinks as the tiers do.
 func MemoryAfter(from, to Level, memory uint64) (uint64, error) {
 	before, err := Describe(from)
 	if err != nil {
@@ -81,9 +81,12 @@ func MemoryAfter(from, to Level, memory uint64) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	tier := slices.Index(before.Memory, memory)
-	if tier < 0 {
-		return 0, cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "an HSM at level %v has %v bytes of memory, not %d", from, before.Memory, memory)
+	if tier := slices.Index(before.Memory, memory); tier >= 0 {
+		return after.Memory[tier], nil
 	}
-	return after.Memory[tier], nil
+	smallest, becomes := before.Memory[0], after.Memory[0]
+	if becomes < smallest {
+		return memory / (smallest / becomes), nil
+	}
+	return memory * (becomes / smallest), nil
 }

@@ -64,6 +64,12 @@ func init() {
 
 		wire.CallFirmwareVersion: on(needApplication, (*request).firmwareVersion),
 
+		wire.CallFirmwareInfo:     on(needApplication, (*request).firmwareInfo),
+		wire.CallFirmwareUpdate:   on(needUse, (*request).firmwareUpdate),
+		wire.CallFirmwareRollback: on(needUse, (*request).firmwareRollback),
+		wire.CallFirmwarePlan:     on(needApplication, (*request).firmwarePlan),
+		wire.CallCapacity:         on(needApplication, (*request).capacity),
+
 		wire.CallHSMInit:         on(needApplication, (*request).hsmInit),
 		wire.CallHSMZeroize:      on(needApplication, (*request).hsmZeroize),
 		wire.CallHSMFactoryReset: on(needApplication, (*request).hsmFactoryReset),

@@ -63,6 +63,10 @@ type HSM struct {
 	// acts is held by whoever administers, from the first look to the last change. A lost
 	// officer needs nothing of it: the update that counts the PIN is enough.
 	acts sync.Mutex
+	// serving is held for reading by every call but those of whileUpdating, and by whoever
+	// sweeps; a firmware update takes it whole. updating is that update.
+	serving  sync.RWMutex
+	updating atomic.Pointer[updating]
 
 	sessions      sync.Map // cryptoki.SessionHandle to *openSession
 	openSessions  atomic.Int64
@@ -245,8 +249,13 @@ func (h *HSM) Stopped() <-chan struct{} { return h.stopRequested }
 
 func (h *HSM) stop() { h.stopOnce.Do(func() { close(h.stopRequested) }) }
 
-// Tend does what has to be done every hour or so. An error is the store's.
+// Tend does what has to be done every hour or so; not while the firmware is updated. An
+// error is the store's.
 func (h *HSM) Tend() error {
+	if !h.serving.TryRLock() {
+		return nil
+	}
+	defer h.serving.RUnlock()
 	errs := []error{h.sweep()}
 	for _, p := range h.state.Load().partitions {
 		errs = append(errs, p.Tend())

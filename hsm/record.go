@@ -64,11 +64,15 @@ func (s State) String() string {
 // record is what an HSM knows of itself. It is changed in updates alone, from what the
 // store has by then.
 type record struct {
-	label    string
-	serial   string
-	mode     Mode
-	state    State
-	level    firmware.Level
+	label  string
+	serial string
+	mode   Mode
+	state  State
+	level  firmware.Level
+	// previous is the level before the last update, zero when there is nothing to go back
+	// to. modules says that HSM policy 50 was on once.
+	previous firmware.Level
+	modules  bool
 	memory   uint64 // in bytes
 	licences uint16 // how many partitions there may be
 	policies policy.Set
@@ -146,18 +150,23 @@ func (r *record) eraseAll(w keystore.Writer) error {
 	return nil
 }
 
-// A record is: version 2, mode, state, three bytes of firmware level, the memory and the
-// count of HSM SOs in eight bytes each, licences in two, the next partition in four,
+// A record is: version 3, mode, state, the firmware level and the one before it in three
+// bytes each, whether modules were allowed in one, the memory and the count of HSM SOs in
+// eight bytes each, licences in two, the next partition in four,
 // label and serial number behind a byte of length each, the policies behind two bytes of
 // length, the number of slots in two bytes, for each its number in two bytes, its
 // partition in four, whether it is everybody's in one, and its users behind two bytes of
 // their number in four each; then the erased partitions, in four bytes each.
-const recordVersion = 2
+const recordVersion = 3
 
 var errRecord = errors.New("the HSM's record is malformed")
 
 func (r *record) encode() []byte {
-	b := []byte{recordVersion, byte(r.mode), byte(r.state), r.level.Major, r.level.Minor, r.level.Patch}
+	b := []byte{recordVersion, byte(r.mode), byte(r.state)}
+	for _, l := range []firmware.Level{r.level, r.previous} {
+		b = append(b, l.Major, l.Minor, l.Patch)
+	}
+	b = append(b, flag(r.modules))
 	b = binary.BigEndian.AppendUint64(b, r.memory)
 	b = binary.BigEndian.AppendUint64(b, r.officer)
 	b = binary.BigEndian.AppendUint16(b, r.licences)
@@ -170,11 +179,7 @@ func (r *record) encode() []byte {
 	for _, s := range r.slots {
 		b = binary.BigEndian.AppendUint16(b, s.number)
 		b = binary.BigEndian.AppendUint32(b, uint32(s.partition))
-		everybody := byte(0)
-		if s.everybody {
-			everybody = 1
-		}
-		b = append(b, everybody)
+		b = append(b, flag(s.everybody))
 		b = binary.BigEndian.AppendUint16(b, uint16(len(s.uids)))
 		for _, uid := range s.uids {
 			b = binary.BigEndian.AppendUint32(b, uid)
@@ -184,6 +189,13 @@ func (r *record) encode() []byte {
 		b = binary.BigEndian.AppendUint32(b, uint32(id))
 	}
 	return b
+}
+
+func flag(on bool) byte {
+	if on {
+		return 1
+	}
+	return 0
 }
 
 // fields takes a record apart; after a fault everything is zero.
@@ -207,6 +219,11 @@ func (f *fields) u16() uint16 { return binary.BigEndian.Uint16(f.take(2)) }
 func (f *fields) u32() uint32 { return binary.BigEndian.Uint32(f.take(4)) }
 func (f *fields) u64() uint64 { return binary.BigEndian.Uint64(f.take(8)) }
 
+func (f *fields) level() firmware.Level {
+	b := f.take(3)
+	return firmware.Level{Major: b[0], Minor: b[1], Patch: b[2]}
+}
+
 func parseRecord(b []byte) (record, error) {
 	f := &fields{b: b}
 	if f.u8() != recordVersion {
@@ -214,7 +231,7 @@ func parseRecord(b []byte) (record, error) {
 	}
 	r := record{
 		mode: Mode(f.u8()), state: State(f.u8()),
-		level:  firmware.Level{Major: f.u8(), Minor: f.u8(), Patch: f.u8()},
+		level: f.level(), previous: f.level(), modules: f.u8() == 1,
 		memory: f.u64(), officer: f.u64(), licences: f.u16(), next: partition.ID(f.u32()),
 		label: string(f.take(int(f.u8()))), serial: string(f.take(int(f.u8()))),
 	}

@@ -15,6 +15,7 @@ import (
 func sampleRecord() record {
 	return record{
 		label: "test", serial: "0123456789012", mode: ModeProduction, state: StateOperational, level: firmware.Newest,
+		previous: firmware.Level{Major: 7, Minor: 4, Patch: 2}, modules: true,
 		memory: 32 << 20, licences: 10, policies: policy.HSM(firmware.Newest).Defaults(0), officer: 3, next: 9,
 		slots:  []slot{{number: 0, partition: 4, everybody: true}, {number: 2, partition: 8, uids: []uint32{5, 1000}}},
 		erased: []partition.ID{1, 2},

@@ -27,6 +27,22 @@ func (r *record) share() uint64 {
 	return r.usable()/uint64(r.licences) - r.overhead()
 }
 
+// published is the room that capacities are published for, in bytes: the default size of a
+// partition at the capacity level, 0 where that is nothing. As many keys as fit into it in
+// the first format fit into a default partition in either, before and after an update: they
+// at most double, and twice the room, with what the overheads differ by, is below the
+// default size after it.
+func (r *record) published() uint64 {
+	base := *r
+	base.level = r.level.CapacityLevel()
+	var err error
+	if base.memory, err = firmware.MemoryAfter(r.level, base.level, r.memory); err != nil || r.licences == 0 {
+		return 0 // there is no record of such a level
+	}
+	each := base.usable() / uint64(r.licences)
+	return each - min(each, base.overhead())
+}
+
 // overhead is what each partition takes beside its size, in bytes.
 func (r *record) overhead() uint64 {
 	d, err := firmware.Describe(r.level)

@@ -67,8 +67,9 @@ func (h *HSM) act(entry audit.Record, fn func(w keystore.Writer, r *record) erro
 	return h.refresh()
 }
 
-// refresh makes the running HSM what the record says: partitions that are new are
-// opened, those that are gone are retired, which ends their sessions.
+// refresh makes the running HSM what the record says: partitions that are new, or of
+// another firmware level, are opened, those that are gone are retired, which ends their
+// sessions.
 func (h *HSM) refresh() error {
 	h.refreshing.Lock()
 	defer h.refreshing.Unlock()
@@ -86,7 +87,7 @@ func (h *HSM) refresh() error {
 	if last == nil {
 		last = new(state)
 	}
-	if last.administration != nil && last.record.officer == next.record.officer {
+	if a := last.administration; a != nil && last.record.officer == next.record.officer && a.Level() == next.record.level {
 		next.administration = last.administration
 	} else {
 		if next.administration, err = partition.Open(h.config, partition.AdministrationID); err != nil {
@@ -97,7 +98,7 @@ func (h *HSM) refresh() error {
 		}
 	}
 	for _, s := range next.record.slots {
-		if p := last.partitions[s.number]; p != nil && p.ID() == s.partition {
+		if p := last.partitions[s.number]; p != nil && p.ID() == s.partition && p.Level() == next.record.level {
 			next.partitions[s.number] = p
 			continue
 		}
