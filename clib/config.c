@@ -43,8 +43,8 @@ static bool load_level(struct tl_config *config) {
     char path[PATH_MAX];
     if (!tl_settings_read(&settings, TL_HOST_SETTINGS))
         return false;
-    if (config->home[0] != '\0' && (!set_path(path, "TIDELOCK_HOME", config->home, "/client.conf") ||
-                                    !tl_settings_read(&settings, path)))
+    if (config->home[0] != '\0' &&
+        (!set_path(path, "TIDELOCK_HOME", config->home, "/client.conf") || !tl_settings_read(&settings, path)))
         return false;
     if (level != NULL && level[0] != '\0' && !tl_settings_level(level, strlen(level), &settings.level)) {
         tl_debug("TIDELOCK_CLIENT_LEVEL is no level up to the library's own, %d.%d", TL_CLIENT_LEVEL / 10000,

@@ -27,7 +27,7 @@ static const struct {
     get_set get;
     CK_ULONG count, last, value;
 } sets[] = {
-    {CA_GetHSMCapabilitySet, 1, 15, 255}, {CA_GetHSMPolicySet, 1, 15, 1},      {CA_GetTokenCapabilities, 2, 41, 255},
+    {CA_GetHSMCapabilitySet, 1, 15, 255}, {CA_GetHSMPolicySet, 1, 15, 1},       {CA_GetTokenCapabilities, 2, 41, 255},
     {CA_GetTokenPolicies, 2, 41, 1},      {container_capabilities, 2, 41, 255}, {container_policies, 2, 41, 1},
 };
 
@@ -128,8 +128,8 @@ static void changes(void) {
 
 static CK_RV describe(CK_SLOT_ID slot, CK_ULONG container, CK_ULONG capability, CK_ULONG id, CK_CHAR *text,
                       CK_ULONG *length, CK_ULONG flags[3]) {
-    return CA_GetConfigurationElementDescription(slot, container, capability, id, &flags[0], &flags[1], &flags[2],
-                                                 text, length);
+    return CA_GetConfigurationElementDescription(slot, container, capability, id, &flags[0], &flags[1], &flags[2], text,
+                                                 length);
 }
 
 static void descriptions(void) {
