@@ -134,6 +134,7 @@ func (r *request) setHSMPolicies(q *wire.SetHSMPoliciesRequest, p *wire.SetHSMPo
 		for _, part := range now.partitions {
 			identity := part.Identity()
 			identity.Policies = capped(policy.Partition(rec.level), identity.Policies, next)
+			identity.Version = uint8(identity.Policies.Value(policy.Version))
 			if err := zeroizePartition(w, rec, part, identity); err != nil {
 				return err
 			}

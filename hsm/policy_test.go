@@ -59,6 +59,9 @@ func (s session) setPolicies(destructive bool, changes ...policy.Change) (wire.S
 	return p, rv
 }
 
+// to is a change to a value.
+func to(id policy.ID, value uint64) policy.Change { return policy.Change{ID: id, Value: value} }
+
 const templateHead = "tidelock policies 1\nkind partition\nlevel 7.8.0\n"
 
 // PPT-1 to PPT-4: a template makes the policies of a partition that is not initialized,
@@ -155,7 +158,7 @@ func TestExportedTemplate(t *testing.T) {
 	b := newHSMLike(t, hsm.Development{Version: &version1})
 	po := b.joinAs(administrator).openSlot(0)
 	po.must(po.login(cryptoki.CKU_SO, soPIN))
-	_, rv := po.setPolicies(false, policy.Change{ID: 20, Value: 4}, policy.Change{ID: 2, Value: 0})
+	_, rv := po.setPolicies(false, to(20, 4), to(2, 0))
 	po.must(rv)
 	so := b.officer()
 	slot := so.mustCreatePartition("copy")
@@ -195,20 +198,20 @@ func TestSetPartitionPolicies(t *testing.T) {
 		erased      bool
 		want        map[policy.ID]uint64
 	}{
-		{name: "POL-3: 41 on keeps objects", changes: changes{{41, 1}}, want: map[policy.ID]uint64{41: 1, 40: 1, 3: 1, 32: 1}},
-		{name: "POL-4: 41 off unasked", version: 1, changes: changes{{41, 0}}, rv: cryptoki.CKR_CONFIG_CHANGE_ILLEGAL, fault: "erases every object", want: map[policy.ID]uint64{41: 1}},
-		{name: "POL-4: 41 off", version: 1, changes: changes{{41, 0}}, destructive: true, erased: true, want: map[policy.ID]uint64{41: 0, 40: 0, 3: 0}},
-		{name: "POL-6: 3 alone", changes: changes{{3, 1}}, rv: cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES, fault: "policy 3 always has", want: map[policy.ID]uint64{3: 0}},
-		{name: "POL-6: 31 away from 41", version: 1, changes: changes{{31, 0}}, rv: cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES, fault: "policy 31 always has"},
-		{name: "POL-7: 40 on version 0", changes: changes{{40, 1}}, destructive: true, rv: cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES, fault: "policy 40 can be on"},
-		{name: "POL-7: 40 off on version 1", version: 1, changes: changes{{40, 0}}, destructive: true, erased: true, want: map[policy.ID]uint64{40: 0, 41: 1}},
-		{name: "POL-8: 41 before 7.7.0", level: before77, changes: changes{{41, 1}}, rv: cryptoki.CKR_POLICY_ID_INVALID, fault: "no policy 41"},
-		{name: "POL-8: 40 before 7.7.0", level: before77, changes: changes{{40, 0}}, rv: cryptoki.CKR_POLICY_ID_INVALID, fault: "no policy 40"},
-		{name: "POL-9: 1 beside 0", changes: changes{{1, 1}}, destructive: true, rv: cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES, fault: "policies 0 and 1"},
-		{name: "POL-9: 1 instead of 0", changes: changes{{1, 1}, {0, 0}}, destructive: true, erased: true, want: map[policy.ID]uint64{0: 0, 1: 1}},
-		{name: "an old client and version 1", client: oldClient, changes: changes{{41, 1}}, rv: cryptoki.CKR_ACCESS_ID_INVALID, fault: "client 10.2.0", want: map[policy.ID]uint64{41: 0}},
-		{name: "no effect, and may be set", changes: changes{{21, 0}}, want: map[policy.ID]uint64{21: 0}},
-		{name: "no promise", changes: changes{{37, 1}}, rv: cryptoki.CKR_FUNCTION_NOT_SUPPORTED, fault: "policy 37", want: map[policy.ID]uint64{37: 0}},
+		{name: "POL-3: 41 on keeps objects", changes: changes{to(41, 1)}, want: map[policy.ID]uint64{41: 1, 40: 1, 3: 1, 32: 1}},
+		{name: "POL-4: 41 off unasked", version: 1, changes: changes{to(41, 0)}, rv: cryptoki.CKR_CONFIG_CHANGE_ILLEGAL, fault: "erases every object", want: map[policy.ID]uint64{41: 1}},
+		{name: "POL-4: 41 off", version: 1, changes: changes{to(41, 0)}, destructive: true, erased: true, want: map[policy.ID]uint64{41: 0, 40: 0, 3: 0}},
+		{name: "POL-6: 3 alone", changes: changes{to(3, 1)}, rv: cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES, fault: "policy 3 always has", want: map[policy.ID]uint64{3: 0}},
+		{name: "POL-6: 31 away from 41", version: 1, changes: changes{to(31, 0)}, rv: cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES, fault: "policy 31 always has"},
+		{name: "POL-7: 40 on version 0", changes: changes{to(40, 1)}, destructive: true, rv: cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES, fault: "policy 40 can be on"},
+		{name: "POL-7: 40 off on version 1", version: 1, changes: changes{to(40, 0)}, destructive: true, erased: true, want: map[policy.ID]uint64{40: 0, 41: 1}},
+		{name: "POL-8: 41 before 7.7.0", level: before77, changes: changes{to(41, 1)}, rv: cryptoki.CKR_POLICY_ID_INVALID, fault: "no policy 41"},
+		{name: "POL-8: 40 before 7.7.0", level: before77, changes: changes{to(40, 0)}, rv: cryptoki.CKR_POLICY_ID_INVALID, fault: "no policy 40"},
+		{name: "POL-9: 1 beside 0", changes: changes{to(1, 1)}, destructive: true, rv: cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES, fault: "policies 0 and 1"},
+		{name: "POL-9: 1 instead of 0", changes: changes{to(1, 1), to(0, 0)}, destructive: true, erased: true, want: map[policy.ID]uint64{0: 0, 1: 1}},
+		{name: "an old client and version 1", client: oldClient, changes: changes{to(41, 1)}, rv: cryptoki.CKR_ACCESS_ID_INVALID, fault: "client 10.2.0", want: map[policy.ID]uint64{41: 0}},
+		{name: "no effect, and may be set", changes: changes{to(21, 0)}, want: map[policy.ID]uint64{21: 0}},
+		{name: "no promise", changes: changes{to(37, 1)}, rv: cryptoki.CKR_FUNCTION_NOT_SUPPORTED, fault: "policy 37", want: map[policy.ID]uint64{37: 0}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			like := hsm.Development{Level: test.level}
