@@ -2,6 +2,7 @@ package mech
 
 import (
 	"bytes"
+	"encoding/asn1"
 	"fmt"
 	"math/big"
 	"testing"
@@ -60,6 +61,7 @@ func TestGenerateOnCurves(t *testing.T) {
 	const (
 		ec = cryptoki.CKM_EC_KEY_PAIR_GEN
 		ed = cryptoki.CKM_EC_EDWARDS_KEY_PAIR_GEN
+		x  = cryptoki.CKM_EC_MONTGOMERY_KEY_PAIR_GEN
 	)
 	for _, c := range []struct {
 		m      cryptoki.MechanismType
@@ -72,7 +74,8 @@ func TestGenerateOnCurves(t *testing.T) {
 		{ec, "\x13\x09secp256r1", 65, cryptoki.CKR_OK},
 		{ec, "\x13\x0aprime256v1", 65, cryptoki.CKR_OK},
 		{ec, "\x13\x09secp384r1", 97, cryptoki.CKR_OK},
-		{ec, "\x06\x05\x2b\x81\x04\x00\x23", 0, cryptoki.CKR_CURVE_NOT_SUPPORTED}, // P-521
+		{ec, string(oidP521), 133, cryptoki.CKR_OK},
+		{ec, "\x13\x09secp521r1", 133, cryptoki.CKR_OK},
 		{ec, "\x13\x09secp256k1", 0, cryptoki.CKR_CURVE_NOT_SUPPORTED},
 		{ec, string(oidEd25519), 0, cryptoki.CKR_CURVE_NOT_SUPPORTED},
 		{ec, "\x30\x03\x02\x01\x01", 0, cryptoki.CKR_CURVE_NOT_SUPPORTED},
@@ -83,6 +86,16 @@ func TestGenerateOnCurves(t *testing.T) {
 		{ec, "\x06", 0, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
 		{ed, string(oidEd25519), 32, cryptoki.CKR_OK},
 		{ed, "\x13\x0cedwards25519", 32, cryptoki.CKR_OK},
+		{ed, "\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01", 32, cryptoki.CKR_OK},
+		{ed, "\x13\x07Ed25519", 32, cryptoki.CKR_OK},
+		{x, string(oidX25519), 32, cryptoki.CKR_OK},
+		{x, "\x06\x0a\x2b\x06\x01\x04\x01\x97\x55\x01\x05\x01", 32, cryptoki.CKR_OK},
+		{x, "\x13\x0acurve25519", 32, cryptoki.CKR_OK},
+		{x, "\x13\x06X25519", 32, cryptoki.CKR_OK},
+		{x, string(oidEd25519), 0, cryptoki.CKR_CURVE_NOT_SUPPORTED},
+		{x, "\x06\x03\x2b\x65\x6f", 0, cryptoki.CKR_CURVE_NOT_SUPPORTED}, // X448
+		{x, "curve25519", 0, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{ed, string(oidX25519), 0, cryptoki.CKR_CURVE_NOT_SUPPORTED},
 		{ed, "\x06\x03\x2b\x65\x71", 0, cryptoki.CKR_CURVE_NOT_SUPPORTED}, // Ed448
 		{ed, string(oidP256), 0, cryptoki.CKR_CURVE_NOT_SUPPORTED},
 		{ed, "", 0, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
@@ -96,7 +109,8 @@ func TestGenerateOnCurves(t *testing.T) {
 				return
 			}
 			point := value(public, cryptoki.CKA_EC_POINT)
-			if len(point) != c.point+2 || point[0] != 4 || int(point[1]) != c.point {
+			var bare []byte
+			if rest, err := asn1.Unmarshal(point, &bare); err != nil || len(rest) > 0 || len(bare) != c.point {
 				t.Errorf("point %x", point)
 			}
 			for _, template := range []cryptoki.Template{public, private} {
@@ -113,7 +127,7 @@ func TestGenerateOnCurves(t *testing.T) {
 			mustParse(t, cryptoki.CKO_PUBLIC_KEY, typ, public)
 		})
 	}
-	for _, typ := range []cryptoki.MechanismType{ec, ed} {
+	for _, typ := range []cryptoki.MechanismType{ec, ed, x} {
 		entry, _ := Lookup(typ)
 		m := cryptoki.New(typ)
 		_, _, err := entry.GeneratePair(&m, nil, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, oidP256)})

@@ -78,11 +78,15 @@ func generated(t cryptoki.MechanismType, template cryptoki.Template) func() fixt
 var (
 	oidP256    = []byte("\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07")
 	oidP384    = []byte("\x06\x05\x2b\x81\x04\x00\x22")
+	oidP521    = []byte("\x06\x05\x2b\x81\x04\x00\x23")
 	oidEd25519 = []byte("\x06\x03\x2b\x65\x70")
+	oidX25519  = []byte("\x06\x03\x2b\x65\x6e")
 
 	rsaPair     = generated(cryptoki.CKM_RSA_PKCS_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_MODULUS_BITS, cryptoki.ULong(uint64(2048)))})
 	p256Pair    = generated(cryptoki.CKM_EC_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, oidP256)})
 	p384Pair    = generated(cryptoki.CKM_EC_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, oidP384)})
+	p521Pair    = generated(cryptoki.CKM_EC_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, oidP521)})
+	x25519Pair  = generated(cryptoki.CKM_EC_MONTGOMERY_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, oidX25519)})
 	edwardsPair = generated(cryptoki.CKM_EC_EDWARDS_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, oidEd25519)})
 	aesSecret   = generated(cryptoki.CKM_AES_KEY_GEN, cryptoki.Template{attribute(cryptoki.CKA_VALUE_LEN, cryptoki.ULong(uint64(32)))})
 	genericKey  = generated(cryptoki.CKM_GENERIC_SECRET_KEY_GEN, cryptoki.Template{attribute(cryptoki.CKA_VALUE_LEN, cryptoki.ULong(uint64(32)))})
@@ -213,8 +217,10 @@ func signatureUses(t testing.TB) []use {
 		uses = append(uses, use{name: m.Type.String() + suffix, mechanism: m, keys: k, length: length})
 	}
 	p256, p384 := p256Pair().pair(t, cryptoki.CKK_EC), p384Pair().pair(t, cryptoki.CKK_EC)
+	p521 := p521Pair().pair(t, cryptoki.CKK_EC)
 	add(p256, 32, cryptoki.New(cryptoki.CKM_ECDSA), " P-256")
 	add(p384, 48, cryptoki.New(cryptoki.CKM_ECDSA), " P-384")
+	add(p521, 64, cryptoki.New(cryptoki.CKM_ECDSA), " P-521")
 	for _, by := range rsaProviders(t) {
 		rsa, suffix := rsaPairBy(t, by), " by "+by
 		add(rsa, 51, cryptoki.New(cryptoki.CKM_RSA_PKCS), suffix)
@@ -239,10 +245,12 @@ func signatureUses(t testing.TB) []use {
 		}
 	}
 	for _, m := range []cryptoki.MechanismType{
-		cryptoki.CKM_ECDSA_SHA224, cryptoki.CKM_ECDSA_SHA256, cryptoki.CKM_ECDSA_SHA384, cryptoki.CKM_ECDSA_SHA512,
+		cryptoki.CKM_ECDSA_SHA1, cryptoki.CKM_ECDSA_SHA224, cryptoki.CKM_ECDSA_SHA256, cryptoki.CKM_ECDSA_SHA384, cryptoki.CKM_ECDSA_SHA512,
+		cryptoki.CKM_ECDSA_SHA3_224, cryptoki.CKM_ECDSA_SHA3_256, cryptoki.CKM_ECDSA_SHA3_384, cryptoki.CKM_ECDSA_SHA3_512,
 	} {
 		add(p256, 0, cryptoki.New(m), " P-256")
 		add(p384, 0, cryptoki.New(m), " P-384")
+		add(p521, 0, cryptoki.New(m), " P-521")
 	}
 	ed := edwardsPair().pair(t, cryptoki.CKK_EC_EDWARDS)
 	add(ed, 0, cryptoki.New(cryptoki.CKM_EDDSA), "")

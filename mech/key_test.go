@@ -82,10 +82,13 @@ func TestParseRSA(t *testing.T) {
 }
 
 func TestParseEC(t *testing.T) {
-	for _, curve := range []elliptic.Curve{elliptic.P256(), elliptic.P384()} {
+	for _, curve := range []elliptic.Curve{elliptic.P256(), elliptic.P384(), elliptic.P521()} {
 		pair, oid, size := p256Pair(), oidP256, 32
-		if curve == elliptic.P384() {
+		switch curve {
+		case elliptic.P384():
 			pair, oid, size = p384Pair(), oidP384, 48
+		case elliptic.P521():
+			pair, oid, size = p521Pair(), oidP521, 66
 		}
 		other, err := ecdsa.GenerateKey(curve, rand.Reader)
 		if err != nil {
@@ -96,7 +99,8 @@ func TestParseEC(t *testing.T) {
 			t.Fatal(err)
 		}
 		der := value(pair.public, cryptoki.CKA_EC_POINT)
-		compressed := append([]byte{2}, der[3:3+size]...)
+		bare := der[len(der)-1-2*size:]
+		compressed := append([]byte{2}, bare[1:1+size]...)
 		order := curve.Params().N
 		const (
 			ok      = cryptoki.CKR_OK
@@ -115,11 +119,11 @@ func TestParseEC(t *testing.T) {
 			{"same curve by name", cryptoki.CKA_EC_PARAMS, fmt.Appendf(nil, "\x13\x05%s", curve.Params().Name), ok, ok},
 			{"no point", cryptoki.CKA_EC_POINT, nil, missing, ok},
 			{"DER point", cryptoki.CKA_EC_POINT, der, ok, ok},
-			{"bare point", cryptoki.CKA_EC_POINT, der[2:], ok, ok},
+			{"bare point", cryptoki.CKA_EC_POINT, bare, ok, ok},
 			{"point of another key", cryptoki.CKA_EC_POINT, otherPoint, ok, bad},
 			{"compressed point", cryptoki.CKA_EC_POINT, compressed, bad, bad},
 			{"infinity", cryptoki.CKA_EC_POINT, []byte{0}, bad, bad},
-			{"point off the curve", cryptoki.CKA_EC_POINT, flipped(der[2:], 8*(2*size)), bad, bad},
+			{"point off the curve", cryptoki.CKA_EC_POINT, flipped(bare, 8*(2*size)), bad, bad},
 			{"point without y", cryptoki.CKA_EC_POINT, der[:len(der)-size], bad, bad},
 			{"point with a byte more", cryptoki.CKA_EC_POINT, append(bytes.Clone(der), 0), bad, bad},
 			{"wrong DER length", cryptoki.CKA_EC_POINT, flipped(der, 8), bad, bad},
@@ -178,6 +182,10 @@ func TestParseEdwards(t *testing.T) {
 		{"point cut short", cryptoki.CKA_EC_POINT, der[3:], bad, bad},
 		{"y of 2, no point", cryptoki.CKA_EC_POINT, append([]byte{2}, make([]byte, 31)...), bad, bad},
 		{"y not reduced", cryptoki.CKA_EC_POINT, append(append([]byte{0xee}, bytes.Repeat([]byte{0xff}, 30)...), 0x7f), bad, bad},
+		{"old curve identifier", cryptoki.CKA_EC_PARAMS, []byte("\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01"), ok, ok},
+		{"small order 1", cryptoki.CKA_EC_POINT, append([]byte{1}, make([]byte, 31)...), bad, bad},
+		{"small order 4", cryptoki.CKA_EC_POINT, append(make([]byte, 31), 0x80), bad, bad},
+		{"small order 8", cryptoki.CKA_EC_POINT, unhex(t, "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa"), bad, bad},
 		{"x of 0 with a sign", cryptoki.CKA_EC_POINT, append(append([]byte{1}, make([]byte, 30)...), 0x80), bad, bad},
 		{"no value", cryptoki.CKA_VALUE, nil, ok, missing},
 		{"value of 31 bytes", cryptoki.CKA_VALUE, make([]byte, 31), ok, bad},
@@ -276,7 +284,7 @@ func FuzzParseKey(f *testing.F) {
 		}
 		f.Add(uint64(class), uint64(typ), b)
 	}
-	for typ, pair := range map[cryptoki.KeyType]fixture{cryptoki.CKK_RSA: rsaPair(), cryptoki.CKK_EC: p256Pair(), cryptoki.CKK_EC_EDWARDS: edwardsPair()} {
+	for typ, pair := range map[cryptoki.KeyType]fixture{cryptoki.CKK_RSA: rsaPair(), cryptoki.CKK_EC: p256Pair(), cryptoki.CKK_EC_EDWARDS: edwardsPair(), cryptoki.CKK_EC_MONTGOMERY: x25519Pair()} {
 		add(cryptoki.CKO_PUBLIC_KEY, typ, pair.public)
 		add(cryptoki.CKO_PRIVATE_KEY, typ, pair.private)
 	}

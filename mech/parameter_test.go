@@ -158,6 +158,8 @@ func keysByType(t testing.TB) map[cryptoki.KeyType]Key {
 		cryptoki.CKK_EC_EDWARDS: edwardsPair().pair(t, cryptoki.CKK_EC_EDWARDS).private,
 		cryptoki.CKK_AES:        aesSecret().secret(t, cryptoki.CKK_AES).private,
 	}
+	all[cryptoki.CKK_EC_MONTGOMERY] = x25519Pair().pair(t, cryptoki.CKK_EC_MONTGOMERY).private
+	all[cryptoki.CKK_HKDF] = genericKey().secret(t, cryptoki.CKK_HKDF).private
 	for _, typ := range macKeyTypes {
 		all[typ] = genericKey().secret(t, typ).private
 	}

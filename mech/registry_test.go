@@ -49,6 +49,7 @@ func TestApproved(t *testing.T) {
 	}
 	if want := []cryptoki.MechanismType{
 		cryptoki.CKM_RSA_PKCS, cryptoki.CKM_SHA_1, cryptoki.CKM_SHA_1_HMAC, cryptoki.CKM_SHA_1_HMAC_GENERAL,
+		cryptoki.CKM_ECDSA_SHA1, cryptoki.CKM_EC_MONTGOMERY_KEY_PAIR_GEN,
 	}; !slices.Equal(not, want) {
 		t.Errorf("not approved: %v, want %v", not, want)
 	}

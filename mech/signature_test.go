@@ -232,7 +232,7 @@ func TestEdDSAForms(t *testing.T) {
 // TestSignatureEncoding checks the change between the forms of an ECDSA signature.
 func TestSignatureEncoding(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		size := rapid.SampledFrom([]int{64, 96}).Draw(r, "size")
+		size := rapid.SampledFrom([]int{64, 96, 132}).Draw(r, "size")
 		sig := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 1, 0x7f, 0x80, 0xff}), size, size).Draw(r, "sig")
 		clear(sig[:rapid.IntRange(0, size/2).Draw(r, "zeros of r")])
 		clear(sig[size/2 : size/2+rapid.IntRange(0, size/2).Draw(r, "zeros of s")])
@@ -256,6 +256,7 @@ func TestSignatureEncoding(t *testing.T) {
 		"short sequence":   "30 05 02 01 01 02 01 01",
 		"long sequence":    "30 07 02 01 01 02 01 01",
 		"long form":        "30 81 06 02 01 01 02 01 01",
+		"long form cut":    "30 81",
 		"one number":       "30 03 02 01 01",
 		"three numbers":    "30 09 02 01 01 02 01 01 02 01 01",
 		"not a number":     "30 06 04 01 01 02 01 01",
