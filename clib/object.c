@@ -117,24 +117,18 @@ CK_RV C_GetObjectSize(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObject, CK_U
     return rv;
 }
 
-// give_value fills one attribute of the caller's template (PKCS#11 3.2, 5.7.5).
-static CK_RV give_value(CK_ATTRIBUTE *attribute, const struct tl_value *value) {
-    CK_RV rv = CKR_OK;
-    if (value->status == TL_VALUE_SENSITIVE)
-        rv = CKR_ATTRIBUTE_SENSITIVE;
-    // An array of attributes is not given out: only an empty one has the same form
-    // on the wire and in memory.
-    else if (value->status == TL_VALUE_ABSENT || (tl_is_template(attribute->type) && value->value.length > 0))
-        rv = CKR_ATTRIBUTE_TYPE_INVALID;
-    else if (attribute->pValue != NULL && attribute->ulValueLen < value->value.length)
-        rv = CKR_BUFFER_TOO_SMALL;
-    if (rv != CKR_OK) {
-        attribute->ulValueLen = CK_UNAVAILABLE_INFORMATION;
-        return rv;
-    }
-    if (attribute->pValue != NULL && value->value.length > 0)
-        memcpy(attribute->pValue, value->value.data, value->value.length);
-    attribute->ulValueLen = value->value.length;
+// deny leaves an attribute of the caller's template without a value.
+static CK_RV deny(CK_ATTRIBUTE *attribute, CK_RV rv) {
+    attribute->ulValueLen = CK_UNAVAILABLE_INFORMATION;
+    return rv;
+}
+
+static CK_RV give_bytes(CK_ATTRIBUTE *attribute, struct tl_bytes value) {
+    if (attribute->pValue != NULL && attribute->ulValueLen < value.length)
+        return deny(attribute, CKR_BUFFER_TOO_SMALL);
+    if (attribute->pValue != NULL && value.length > 0)
+        memcpy(attribute->pValue, value.data, value.length);
+    attribute->ulValueLen = value.length;
     return CKR_OK;
 }
 
@@ -150,6 +144,41 @@ static int rank(CK_RV rv) {
         return 2;
     default:
         return 3;
+    }
+}
+
+// give_array fills an array of attributes, which the server gives one level deep: first the
+// caller learns how large it is, then which attributes of which lengths are in it, and then
+// he has given each of them a place.
+static CK_RV give_array(CK_ATTRIBUTE *attribute, struct tl_bytes value) {
+    struct tl_attributes list;
+    struct tl_attribute inner;
+    if (!tl_parse_template(value, &list))
+        return deny(attribute, CKR_DEVICE_ERROR);
+    CK_ULONG size = list.count * sizeof(CK_ATTRIBUTE);
+    if (attribute->pValue != NULL && attribute->ulValueLen < size)
+        return deny(attribute, CKR_BUFFER_TOO_SMALL);
+    attribute->ulValueLen = size;
+    CK_RV worst = CKR_OK;
+    for (CK_ATTRIBUTE *to = attribute->pValue; to != NULL && tl_next_attribute(&list, &inner); to++) {
+        to->type = inner.type;
+        CK_RV rv = tl_is_template(inner.type) ? deny(to, CKR_DEVICE_ERROR) : give_bytes(to, inner.value);
+        if (rank(rv) > rank(worst))
+            worst = rv;
+    }
+    return worst;
+}
+
+// give_value fills one attribute of the caller's template (PKCS#11 3.2, 5.7.5).
+static CK_RV give_value(CK_ATTRIBUTE *attribute, const struct tl_value *value) {
+    switch (value->status) {
+    case TL_VALUE_SENSITIVE:
+        return deny(attribute, CKR_ATTRIBUTE_SENSITIVE);
+    case TL_VALUE_ABSENT:
+        return deny(attribute, CKR_ATTRIBUTE_TYPE_INVALID);
+    default:
+        return tl_is_template(attribute->type) ? give_array(attribute, value->value)
+                                               : give_bytes(attribute, value->value);
     }
 }
 

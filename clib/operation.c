@@ -11,7 +11,7 @@ static const uint64_t ASK = UINT64_MAX;
 // key, two lengths, capacity.
 enum { FIXED_FIELDS = 1 + 8 + 4 + 4 + 8 };
 
-static uint64_t capacity_of(struct tl_room room) {
+uint64_t tl_capacity(struct tl_room room) {
     if (room.length == NULL)
         return 0;
     if (room.data == NULL)
@@ -209,7 +209,7 @@ static CK_RV drain(struct tl_entry *entry, enum tl_function function, CK_BYTE *t
 
 // take copies an output into the room, and tells what of it is still to come.
 static CK_RV take(const struct tl_operate_reply *reply, struct tl_room room, uint64_t *left) {
-    uint64_t capacity = capacity_of(room);
+    uint64_t capacity = tl_capacity(room);
     *left = 0;
     if (capacity != ASK) {
         if (reply->length > capacity || reply->output.length > reply->length ||
@@ -230,7 +230,7 @@ static CK_RV run(struct tl_entry *entry, enum tl_function function, const struct
     struct tl_call call;
     // All four replies have the same fields.
     struct tl_operate_reply reply = {0};
-    uint64_t capacity = capacity_of(room), left = 0;
+    uint64_t capacity = tl_capacity(room), left = 0;
     // An Init and its operation in one request leave nothing behind: they may be repeated.
     bool fused = step->call == TL_CALL_OPERATE_FUSED;
     CK_RV rv = tl_call_begin(&call, entry->state, entry->session, step->call, fused ? TL_REPEAT : TL_ONCE);
@@ -279,7 +279,7 @@ static CK_RV run(struct tl_entry *entry, enum tl_function function, const struct
 // by_rule answers what the permit's length rule can answer: the length, or that the
 // room is too small. False when the operation has to run.
 static bool by_rule(const struct tl_operation *operation, uint64_t n, struct tl_room room, CK_RV *rv) {
-    uint64_t least, greatest, capacity = capacity_of(room);
+    uint64_t least, greatest, capacity = tl_capacity(room);
     if (room.length == NULL || !operation->permitted || !tl_permit_bounds(&operation->permit, n, &least, &greatest))
         return false;
     if (capacity != ASK && capacity >= least)
@@ -376,8 +376,8 @@ static CK_RV split(struct tl_entry *entry, enum tl_function function, struct tl_
         if (rv != CKR_OK)
             return rv;
         // Once a part is used up there is no way back, so all must fit before it begins.
-        if (capacity_of(room) == ASK || capacity_of(room) < needed) {
-            rv = capacity_of(room) == ASK ? CKR_OK : CKR_BUFFER_TOO_SMALL;
+        if (tl_capacity(room) == ASK || tl_capacity(room) < needed) {
+            rv = tl_capacity(room) == ASK ? CKR_OK : CKR_BUFFER_TOO_SMALL;
             *room.length = needed;
             return rv;
         }
@@ -439,7 +439,7 @@ static CK_RV update_long(struct tl_entry *entry, enum tl_function function, stru
         CK_RV rv = run(entry, function, &question, (struct tl_room){NULL, &yield});
         if (rv != CKR_OK)
             return rv;
-        uint64_t needed = yield + (part.length - first), capacity = capacity_of(room);
+        uint64_t needed = yield + (part.length - first), capacity = tl_capacity(room);
         if (capacity == ASK || capacity < needed) {
             *room.length = needed;
             return capacity == ASK ? CKR_OK : CKR_BUFFER_TOO_SMALL;
@@ -467,6 +467,38 @@ CK_RV tl_operation_update(struct tl_entry *entry, enum tl_function function, str
                           struct tl_room room) {
     pthread_mutex_lock(&entry->session->lock);
     CK_RV rv = update(entry, function, part, room);
+    pthread_mutex_unlock(&entry->session->lock);
+    return rv;
+}
+
+static CK_RV digest_key(struct tl_entry *entry, CK_OBJECT_HANDLE key) {
+    struct tl_operation *operation = operation_of(entry, TL_DIGEST);
+    struct tl_call call;
+    if (operation->state == TL_IDLE)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    CK_RV rv = flush(entry, TL_DIGEST);
+    if (rv != CKR_OK)
+        return rv;
+    rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_DIGEST_KEY, TL_ONCE);
+    bool doubtful = true;
+    if (rv == CKR_OK) {
+        tl_put_digest_key(call.out, &(struct tl_digest_key_request){.key = key});
+        rv = tl_call_run(&call);
+        doubtful = !call.answered;
+        tl_call_end(&call);
+    }
+    if (rv == CKR_OK) {
+        operation->in_parts = true;
+        return CKR_OK;
+    }
+    operation->doubtful = doubtful;
+    tl_operation_forget(operation);
+    return rv;
+}
+
+CK_RV tl_operation_digest_key(struct tl_entry *entry, CK_OBJECT_HANDLE key) {
+    pthread_mutex_lock(&entry->session->lock);
+    CK_RV rv = digest_key(entry, key);
     pthread_mutex_unlock(&entry->session->lock);
     return rv;
 }

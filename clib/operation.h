@@ -17,6 +17,9 @@ struct tl_room {
     CK_ULONG *length;
 };
 
+// tl_capacity is the room's size on the wire: in bytes, or UINT64_MAX to ask for a length only.
+uint64_t tl_capacity(struct tl_room room);
+
 // All of these lock the session of the entry. The codes are the server's, and
 //   CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED
 //   CKR_BUFFER_TOO_SMALL  room->length tells how much is needed; the operation stays
@@ -34,6 +37,9 @@ CK_RV tl_operation_once(struct tl_entry *entry, enum tl_function function, struc
 
 CK_RV tl_operation_update(struct tl_entry *entry, enum tl_function function, struct tl_bytes part,
                           struct tl_room room);
+
+// tl_operation_digest_key gives a key's value to the active digest as one of its parts.
+CK_RV tl_operation_digest_key(struct tl_entry *entry, CK_OBJECT_HANDLE key);
 
 CK_RV tl_operation_final(struct tl_entry *entry, enum tl_function function, struct tl_bytes signature,
                          struct tl_room room);

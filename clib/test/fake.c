@@ -182,6 +182,8 @@ static uint32_t begin(struct operation *o, struct tl_view *v) {
         return CKR_OPERATION_ACTIVE;
     if (type == CKM_VENDOR_DEFINED)
         return CKR_MECHANISM_INVALID;
+    if (type == CKM_SHA_1) // the digest, which has no key
+        key = FAKE_KEY + FIXED;
     if (key < FAKE_KEY || key > FAKE_ONE_PART)
         return CKR_KEY_HANDLE_INVALID;
     *o = (struct operation){.active = true, .key = key};
@@ -250,6 +252,57 @@ static uint32_t drain(struct operation *o, struct tl_buffer *b) {
     return CKR_OK;
 }
 
+// wrap_key makes the wrapped key of the numbers of both keys.
+static uint32_t wrap_key(struct tl_view *v, struct tl_buffer *b) {
+    uint8_t wrapped[FAKE_WRAPPED];
+    skip_mechanism(v);
+    uint64_t wrapping = tl_get_u64(v), key = tl_get_u64(v), capacity = tl_get_u64(v);
+    if (wrapping != FAKE_KEY)
+        return CKR_WRAPPING_KEY_HANDLE_INVALID;
+    memset(wrapped, (int)key, sizeof wrapped);
+    bool fits = capacity >= sizeof wrapped && capacity != UINT64_MAX;
+    tl_put_bytes(b, (struct tl_bytes){wrapped, fits ? sizeof wrapped : 0});
+    tl_put_u64(b, sizeof wrapped);
+    return fits || capacity == UINT64_MAX ? CKR_OK : CKR_BUFFER_TOO_SMALL;
+}
+
+// new_key answers a call that unwraps or derives: with the key that was used, unless the
+// wrapped key or the template are empty.
+static uint32_t new_key(struct tl_view *v, struct tl_buffer *b, bool unwraps) {
+    tl_get_id(v);
+    skip_mechanism(v);
+    uint64_t key = tl_get_u64(v);
+    if (unwraps && tl_get_bytes(v).length != FAKE_WRAPPED)
+        return CKR_WRAPPED_KEY_LEN_RANGE;
+    if (tl_get_attributes(v).count == 0)
+        return CKR_TEMPLATE_INCOMPLETE;
+    tl_put_u64(b, key);
+    return CKR_OK;
+}
+
+static uint32_t digest_key(struct operation *o, struct tl_view *v) {
+    uint8_t key = (uint8_t)tl_get_u64(v);
+    if (!o->active)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    if (key != FAKE_OBJECT) {
+        o->active = false;
+        return CKR_KEY_INDIGESTIBLE;
+    }
+    o->sum = sum_of(o->sum, (struct tl_bytes){&key, 1});
+    return CKR_OK;
+}
+
+// inner is the template that the fake's object has for what it wraps.
+static const CK_BBOOL yes = CK_TRUE;
+static const CK_ATTRIBUTE inner[] = {{CKA_LABEL, (void *)"label", 5}, {CKA_EXTRACTABLE, (void *)&yes, sizeof yes}};
+
+static void put_inner(struct tl_buffer *b) {
+    struct tl_buffer value = {0};
+    tl_put_template(&value, (struct tl_template){inner, sizeof inner / sizeof inner[0]});
+    tl_put_bytes(b, (struct tl_bytes){value.data, value.length});
+    tl_buffer_free(&value);
+}
+
 static uint32_t get_attributes(struct tl_view *v, struct tl_buffer *b) {
     tl_get_u64(v);
     struct tl_u64s types = tl_get_u64s(v);
@@ -258,6 +311,14 @@ static uint32_t get_attributes(struct tl_view *v, struct tl_buffer *b) {
     for (size_t i = 0; i < types.count; i++)
         switch (tl_u64s_at(&types, i)) {
         case CKA_LABEL:
+            tl_put_u8(b, TL_VALUE_PRESENT);
+            tl_put_bytes(b, (struct tl_bytes){(const uint8_t *)"label", 5});
+            break;
+        case CKA_WRAP_TEMPLATE:
+            tl_put_u8(b, TL_VALUE_PRESENT);
+            put_inner(b);
+            break;
+        case CKA_UNWRAP_TEMPLATE: // not a template at all
             tl_put_u8(b, TL_VALUE_PRESENT);
             tl_put_bytes(b, (struct tl_bytes){(const uint8_t *)"label", 5});
             break;
@@ -480,6 +541,14 @@ static uint32_t in_session(const struct tl_header *h, struct tl_view *v, struct 
     case TL_CALL_CREATE_OBJECT:
         tl_put_u64(b, tl_get_u64(v)); // the token's first half, to tell a repeat by
         return CKR_OK;
+    case TL_CALL_WRAP_KEY:
+        return wrap_key(v, b);
+    case TL_CALL_UNWRAP_KEY:
+        return new_key(v, b, true);
+    case TL_CALL_DERIVE_KEY:
+        return new_key(v, b, false);
+    case TL_CALL_DIGEST_KEY:
+        return digest_key(&all[3], v);
     case TL_CALL_GENERATE_RANDOM: {
         uint32_t n = tl_get_u32(v);
         tl_put_u32(b, n);
