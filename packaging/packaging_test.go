@@ -77,7 +77,7 @@ func copyBuilt(t *testing.T) (bin string) {
 	t.Helper()
 	need(t, "dpkg-deb", "gcc", "strip", "xz")
 	bin = t.TempDir()
-	for _, name := range []string{"tidelock", "libtidelock.so"} {
+	for _, name := range []string{"tidelock", "tidelock-p11", "libtidelock.so"} {
 		b, err := os.ReadFile(filepath.Join("..", "bin", name))
 		if errors.Is(err, fs.ErrNotExist) {
 			t.Skip("bin/ is not built: make build")
@@ -117,7 +117,7 @@ func TestDebianPackage(t *testing.T) {
 	t.Run("contents", func(t *testing.T) {
 		contents := output(t, "dpkg-deb", "--contents", deb)
 		for _, file := range []string{
-			"./usr/bin/tidelock", "/libtidelock.so", "/libCryptoki2_64.so -> libtidelock.so", "./usr/share/p11-kit/modules/tidelock.module",
+			"./usr/bin/tidelock", "./usr/libexec/tidelock/tidelock-p11", "/libtidelock.so", "/libCryptoki2_64.so -> libtidelock.so", "./usr/share/p11-kit/modules/tidelock.module",
 			"./lib/systemd/system/tidelock.service", "./lib/systemd/system/tidelock.socket", "./lib/systemd/system/tidelock-admin.socket",
 			"./usr/lib/sysusers.d/tidelock.conf", "./usr/lib/tmpfiles.d/tidelock.conf", "./usr/share/bash-completion/completions/tidelock",
 			"./usr/share/man/man1/tidelock.1.gz", "./usr/share/man/man1/tidelock-serve.1.gz",

@@ -19,8 +19,9 @@ trap 'rm -rf "$tree"' EXIT
 doc=$tree/usr/share/doc/tidelock
 
 install -D -m 755 "$bin/tidelock" "$tree/usr/bin/tidelock"
+install -D -m 755 "$bin/tidelock-p11" "$tree/usr/libexec/tidelock/tidelock-p11"
 install -D -m 644 "$bin/libtidelock.so" "$tree/usr/lib/$triplet/libtidelock.so"
-strip --strip-unneeded --remove-section=.comment "$tree/usr/bin/tidelock" "$tree/usr/lib/$triplet/libtidelock.so"
+strip --strip-unneeded --remove-section=.comment "$tree/usr/bin/tidelock" "$tree/usr/libexec/tidelock/tidelock-p11" "$tree/usr/lib/$triplet/libtidelock.so"
 ln -s libtidelock.so "$tree/usr/lib/$triplet/libCryptoki2_64.so"
 # p11-kit looks for modules without a path in its own directory.
 install -d "$tree/usr/share/p11-kit/modules"
