@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -151,12 +152,12 @@ func printRows(w io.Writer, report *compare.Report, verbose bool) error {
 		fmt.Fprintf(&b, "%s%s%s\n", bold, group[0].Group, plain)
 		for _, row := range group {
 			fmt.Fprintf(&b, "  %-7s %-7s %s\n", row.ID, row.Result, row.Title)
-			for _, c := range row.Cells {
+			for _, c := range mergeCells(row.Cells, verbose) {
 				colour := ""
 				if c.Result == compare.Fail {
 					colour = red
 				}
-				fmt.Fprintf(&b, "  %15s %-8s%s%s%s\n", "", c.Column, colour, c.Text(), plain)
+				fmt.Fprintf(&b, "  %15s %s%s:%s %s\n", "", colour, c.Column, plain, c.Text())
 				if verbose {
 					for line := range strings.Lines(c.Transcript) {
 						fmt.Fprintf(&b, "    | %s", line)
@@ -168,6 +169,24 @@ func printRows(w io.Writer, report *compare.Report, verbose bool) error {
 	fmt.Fprintf(&b, "\n%s\n", report.Summary())
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// mergeCells makes one cell of those that show the same, unless each has its
+// transcript below it.
+func mergeCells(cells []compare.Cell, apart bool) []compare.Cell {
+	if apart {
+		return cells
+	}
+	var merged []compare.Cell
+	for _, c := range cells {
+		i := slices.IndexFunc(merged, func(m compare.Cell) bool { return m.Result == c.Result && m.Text() == c.Text() })
+		if i < 0 {
+			merged = append(merged, c)
+		} else {
+			merged[i].Column += ", " + c.Column
+		}
+	}
+	return merged
 }
 
 func writePage(path string, report *compare.Report) error {
