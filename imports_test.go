@@ -56,7 +56,7 @@ var allowed = []row{
 	{"hsm", "one dispatcher", []string{
 		"cryptoki", "firmware", "policy", "wire", "mech", "object", "seal", "keystore", "keystore/tally", "partition", "audit", "internal/secret",
 	}},
-	{"client", "what commands speak through", []string{"cryptoki", "wire"}},
+	{"client", "what commands speak through", []string{"cryptoki", "firmware", "wire"}},
 
 	// 5: I/O around the core
 	{"serve", "sockets to frames", []string{"cryptoki", "wire", "hsm"}},

@@ -1,7 +1,7 @@
 // Package client is the Go side of a connection to a server: what the commands
 // speak through.
 //
-// It may import wire, cryptoki and the standard library; never hsm.
+// It may import wire, cryptoki, firmware and the standard library; never hsm.
 package client
 
 import (
@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/wire"
 )
 
@@ -37,8 +38,13 @@ type Client struct {
 }
 
 // Dial connects to the server behind the socket at path, whose length is not
-// bounded by a socket address, and says Hello as a new application.
+// bounded by a socket address, and says Hello as a new application of the newest client.
 func Dial(path, program string) (*Client, error) {
+	return DialAs(path, program, firmware.NewestClient)
+}
+
+// DialAs is Dial as a client of a level.
+func DialAs(path, program string, level firmware.Level) (*Client, error) {
 	dir, name := filepath.Split(path)
 	fd, err := unix.Open(filepath.Clean(dir), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -55,7 +61,7 @@ func Dial(path, program string) (*Client, error) {
 		return nil, fmt.Errorf("connecting to %s: %w", path, err)
 	}
 	c := &Client{socket: socket, reader: wire.NewReader(socket, wire.KindReply, wire.KindWorking), writer: wire.NewWriter(socket)}
-	hello := wire.HelloRequest{ProtocolMin: 1, ProtocolMax: 1, Process: uint64(os.Getpid()), Program: program}
+	hello := wire.HelloRequest{ProtocolMin: 1, ProtocolMax: 1, Process: uint64(os.Getpid()), Program: program, ClientLevel: firmware.ClientNumber(level)}
 	rand.Read(hello.Application[:])
 	rand.Read(hello.Secret[:])
 	var welcome wire.HelloReply

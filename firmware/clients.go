@@ -2,7 +2,9 @@ package firmware
 
 import (
 	_ "embed"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"tidelock.dev/tidelock/cryptoki"
@@ -31,6 +33,32 @@ func ParseClient(n uint32) (Level, error) {
 	}
 	return Level{uint8(n / 10000), uint8(n / 100 % 100), uint8(n % 100)}, nil
 }
+
+// ClientNumber is a client's level as ParseClient reads it.
+func ClientNumber(client Level) uint32 {
+	return uint32(client.Major)*10000 + uint32(client.Minor)*100 + uint32(client.Patch)
+}
+
+// ParseClientLevel reads a client's level as people write it: major.minor or
+// major.minor.patch, of numbers below 100. What a client does that is newer than these
+// tables nobody can say.
+func ParseClientLevel(text string) (Level, error) {
+	full := text
+	if strings.Count(text, ".") == 1 {
+		full += ".0"
+	}
+	l, err := Parse(full)
+	if err != nil || l.String() != full || l.Major == 0 || max(l.Major, l.Minor, l.Patch) > 99 {
+		return Level{}, fmt.Errorf("%q is no client level: it is major.minor or major.minor.patch, such as 10.2", text)
+	}
+	if l.Compare(NewestClient) > 0 {
+		return Level{}, fmt.Errorf("level %v is newer than this client, %v", l, NewestClient)
+	}
+	return l, nil
+}
+
+// ClientSince is the level of the client from which it has a feature.
+func ClientSince(f Feature) Level { return since(clientTable(), f) }
 
 // ClientFeatures are what levels of the client's software can do.
 func ClientFeatures() []FeatureSpan { return slices.Clone(clientTable()) }

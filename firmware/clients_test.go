@@ -33,6 +33,14 @@ func TestClients(t *testing.T) {
 			t.Errorf("client %s has %q: %v", test.client, test.feature, !test.has)
 		}
 	}
+	for _, c := range Clients {
+		if again, err := ParseClient(ClientNumber(c)); err != nil || again != c {
+			t.Errorf("%v is announced as %d", c, ClientNumber(c))
+		}
+	}
+	if ClientSince(PartitionVersions) != client103 || Since(PartitionVersions) != versions {
+		t.Errorf("partition versions came with client %v and firmware %v", ClientSince(PartitionVersions), Since(PartitionVersions))
+	}
 	if !KnowsVersions(NewestClient) {
 		t.Error("our clients do not know partition versions")
 	}

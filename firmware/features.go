@@ -57,6 +57,18 @@ func Features() []FeatureSpan { return slices.Clone(featureTable()) }
 // Has tells whether the level has a feature.
 func (l Level) Has(f Feature) bool { return has(featureTable(), l, f) }
 
+// Since is the oldest level that has a feature.
+func Since(f Feature) Level { return since(featureTable(), f) }
+
+func since(table []FeatureSpan, f Feature) Level {
+	for _, span := range table {
+		if span.Feature == f {
+			return span.From
+		}
+	}
+	return last
+}
+
 func has(table []FeatureSpan, l Level, f Feature) bool {
 	for _, span := range table {
 		if span.Feature == f {
