@@ -44,6 +44,13 @@ var calls = map[string]call{
 		_, err := m.module.SignFinal(s)
 		return err
 	})},
+	"policies":        {2, (*machine).policies},
+	"set-policies":    {3, onSession((*machine).setPolicies)},
+	"describe-policy": {2, (*machine).describePolicy},
+	"room":            {0, (*machine).room},
+	"firmware":        {0, (*machine).firmware},
+	"event":           {1, (*machine).event},
+
 	"flags":  {0, (*machine).flags},
 	"handle": {1, func(m *machine, a, _ []string) (string, error) { return m.handle(a[0]) }},
 	"kill":   {0, func(*machine, []string, []string) (string, error) { return "", killServer() }},

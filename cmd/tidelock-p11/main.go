@@ -77,6 +77,7 @@ type machine struct {
 	sessions map[string]pkcs11.SessionHandle
 	objects  map[string]pkcs11.ObjectHandle
 	others   *workers
+	waiting  *waiting // nil without
 }
 
 func newMachine() (*machine, error) {
