@@ -3,6 +3,7 @@ module tidelock.dev/tidelock
 go 1.26.0
 
 require (
+	filippo.io/bigmod v0.1.0
 	github.com/creack/pty v1.1.24
 	github.com/miekg/pkcs11 v1.1.2
 	github.com/pelletier/go-toml/v2 v2.4.3

@@ -20,7 +20,7 @@ func TestConcurrentUse(t *testing.T) {
 		entry, _ := Lookup(u.mechanism.Type)
 		forward, back := Sign, Verify
 		first, second := u.keys.private, u.keys.public
-		if entry.Flags&cryptoki.CKF_ENCRYPT != 0 {
+		if entry.Flags&cryptoki.CKF_SIGN == 0 {
 			forward, back = Encrypt, Decrypt
 			first, second = second, first
 		}

@@ -225,23 +225,24 @@ func signatureUses(t testing.TB) []use {
 		rsa, suffix := rsaPairBy(t, by), " by "+by
 		add(rsa, 51, cryptoki.New(cryptoki.CKM_RSA_PKCS), suffix)
 		add(rsa, 32, cryptoki.NewPSS(cryptoki.CKM_RSA_PKCS_PSS, pssParameters(cryptoki.CKM_SHA256, cryptoki.CKG_MGF1_SHA256, 20)), suffix)
-		for _, m := range []cryptoki.MechanismType{
-			cryptoki.CKM_SHA224_RSA_PKCS, cryptoki.CKM_SHA256_RSA_PKCS, cryptoki.CKM_SHA384_RSA_PKCS, cryptoki.CKM_SHA512_RSA_PKCS,
-		} {
-			add(rsa, 0, cryptoki.New(m), suffix)
-		}
+		add(rsa, 255, cryptoki.New(cryptoki.CKM_RSA_X_509), suffix)
 		for _, p := range []struct {
-			m    cryptoki.MechanismType
-			hash cryptoki.MechanismType
-			mgf  cryptoki.MGF
-			salt uint64
+			pkcs1, pss, hash cryptoki.MechanismType
+			mgf              cryptoki.MGF
+			salt             uint64
 		}{
-			{cryptoki.CKM_SHA224_RSA_PKCS_PSS, cryptoki.CKM_SHA224, cryptoki.CKG_MGF1_SHA224, 28},
-			{cryptoki.CKM_SHA256_RSA_PKCS_PSS, cryptoki.CKM_SHA256, cryptoki.CKG_MGF1_SHA256, 32},
-			{cryptoki.CKM_SHA384_RSA_PKCS_PSS, cryptoki.CKM_SHA384, cryptoki.CKG_MGF1_SHA384, 48},
-			{cryptoki.CKM_SHA512_RSA_PKCS_PSS, cryptoki.CKM_SHA512, cryptoki.CKG_MGF1_SHA512, 190},
+			{cryptoki.CKM_SHA1_RSA_PKCS, cryptoki.CKM_SHA1_RSA_PKCS_PSS, cryptoki.CKM_SHA_1, cryptoki.CKG_MGF1_SHA1, 20},
+			{cryptoki.CKM_SHA224_RSA_PKCS, cryptoki.CKM_SHA224_RSA_PKCS_PSS, cryptoki.CKM_SHA224, cryptoki.CKG_MGF1_SHA224, 28},
+			{cryptoki.CKM_SHA256_RSA_PKCS, cryptoki.CKM_SHA256_RSA_PKCS_PSS, cryptoki.CKM_SHA256, cryptoki.CKG_MGF1_SHA256, 32},
+			{cryptoki.CKM_SHA384_RSA_PKCS, cryptoki.CKM_SHA384_RSA_PKCS_PSS, cryptoki.CKM_SHA384, cryptoki.CKG_MGF1_SHA384, 48},
+			{cryptoki.CKM_SHA512_RSA_PKCS, cryptoki.CKM_SHA512_RSA_PKCS_PSS, cryptoki.CKM_SHA512, cryptoki.CKG_MGF1_SHA512, 190},
+			{cryptoki.CKM_SHA3_224_RSA_PKCS, cryptoki.CKM_SHA3_224_RSA_PKCS_PSS, cryptoki.CKM_SHA3_224, cryptoki.CKG_MGF1_SHA3_224, 1},
+			{cryptoki.CKM_SHA3_256_RSA_PKCS, cryptoki.CKM_SHA3_256_RSA_PKCS_PSS, cryptoki.CKM_SHA3_256, cryptoki.CKG_MGF1_SHA3_256, 32},
+			{cryptoki.CKM_SHA3_384_RSA_PKCS, cryptoki.CKM_SHA3_384_RSA_PKCS_PSS, cryptoki.CKM_SHA3_384, cryptoki.CKG_MGF1_SHA3_384, 48},
+			{cryptoki.CKM_SHA3_512_RSA_PKCS, cryptoki.CKM_SHA3_512_RSA_PKCS_PSS, cryptoki.CKM_SHA3_512, cryptoki.CKG_MGF1_SHA3_512, 64},
 		} {
-			add(rsa, 0, cryptoki.NewPSS(p.m, pssParameters(p.hash, p.mgf, p.salt)), suffix)
+			add(rsa, 0, cryptoki.New(p.pkcs1), suffix)
+			add(rsa, 0, cryptoki.NewPSS(p.pss, pssParameters(p.hash, p.mgf, p.salt)), suffix)
 		}
 	}
 	for _, m := range []cryptoki.MechanismType{

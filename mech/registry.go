@@ -10,7 +10,7 @@ import (
 // registry is every mechanism, in the order of the types.
 var registry = index(
 	digests, hmacs, hmacKeys, genericSecrets,
-	rsaKeyPairs, rsaPKCS1, rsaPSS, rsaOAEP,
+	rsaKeyPairs, rsaPKCS1, rsaPSS, rsaOAEP, rsaX509,
 	ecKeyPairs, ecdsaMechanisms, ecdhMechanisms, edwardsKeyPairs, eddsaMechanisms, montgomeryKeyPairs,
 	hkdfMechanisms, kbkdfMechanisms, rsaAESKeyWrap,
 	aesKeys, aesBlocks, aesCBC, aesCTR, aesGCM, aesCMAC, aesKeyWraps,

@@ -27,7 +27,7 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("%v: key types %v, sizes %d to %d", m.Type, m.KeyTypes, m.MinKey, m.MaxKey)
 		}
 	}
-	for _, m := range []cryptoki.MechanismType{cryptoki.CKM_SHA1_RSA_PKCS, cryptoki.CKM_DES3_CBC, ^cryptoki.MechanismType(0)} {
+	for _, m := range []cryptoki.MechanismType{cryptoki.CKM_MD5_RSA_PKCS, cryptoki.CKM_DES3_CBC, ^cryptoki.MechanismType(0)} {
 		if _, ok := Lookup(m); ok {
 			t.Errorf("%v is offered", m)
 		}
@@ -48,7 +48,7 @@ func TestApproved(t *testing.T) {
 		}
 	}
 	if want := []cryptoki.MechanismType{
-		cryptoki.CKM_RSA_PKCS, cryptoki.CKM_SHA_1, cryptoki.CKM_SHA_1_HMAC, cryptoki.CKM_SHA_1_HMAC_GENERAL,
+		cryptoki.CKM_RSA_PKCS, cryptoki.CKM_RSA_X_509, cryptoki.CKM_SHA1_RSA_PKCS, cryptoki.CKM_SHA1_RSA_PKCS_PSS, cryptoki.CKM_SHA_1, cryptoki.CKM_SHA_1_HMAC, cryptoki.CKM_SHA_1_HMAC_GENERAL,
 		cryptoki.CKM_ECDSA_SHA1, cryptoki.CKM_EC_MONTGOMERY_KEY_PAIR_GEN,
 	}; !slices.Equal(not, want) {
 		t.Errorf("not approved: %v, want %v", not, want)

@@ -12,7 +12,7 @@ import (
 // that of MGF1 may differ. SHA-1 is taken for both: it is the default of most
 // programs, and OAEP does not need its collision resistance.
 var rsaOAEP = []Mechanism{
-	keyed(Mechanism{
+	cipherAndWrap(Mechanism{
 		Type:     cryptoki.CKM_RSA_PKCS_OAEP,
 		Flags:    cryptoki.CKF_ENCRYPT | cryptoki.CKF_DECRYPT,
 		KeyTypes: []cryptoki.KeyType{cryptoki.CKK_RSA},
@@ -38,6 +38,9 @@ func startOAEP(f Function, p *cryptoki.Mechanism, key *rsaKey) (Operation, error
 	// A source of 0 is what programs leave that have no label.
 	if params.Source != cryptoki.CKZ_DATA_SPECIFIED && (params.Source != 0 || len(params.SourceData) > 0) {
 		return nil, badParameter("the source of the label is %d, not CKZ_DATA_SPECIFIED", params.Source)
+	}
+	if o.most() < 0 {
+		return nil, badParameter("the hash function is too long for a key of %d bits", key.Size())
 	}
 	o.options.Label = slices.Clone(params.SourceData)
 	return o, nil

@@ -2,6 +2,7 @@ package mech
 
 import (
 	"crypto"
+	"crypto/rand"
 	"crypto/rsa"
 
 	"tidelock.dev/tidelock/cryptoki"
@@ -9,14 +10,20 @@ import (
 
 // rsaPKCS1 are the RSASSA-PKCS1-v1_5 signatures (RFC 8017, 8.2; PKCS#11 3.2, 6.1).
 // CKM_RSA_PKCS signs a DigestInfo that the caller has made, and so is not approved:
-// the module does not see the hash. Its encryption is not offered: the padding
-// cannot be removed without being an oracle.
+// the module does not see the hash. It also wraps keys for those who can do no other;
+// decryption and unwrapping are not offered, since the padding cannot be removed
+// without being an oracle. SHA-1 is for old signatures and is not approved either.
 var rsaPKCS1 = []Mechanism{
-	pkcs1Of(cryptoki.CKM_RSA_PKCS, 0),
+	wraps(pkcs1Of(cryptoki.CKM_RSA_PKCS, 0), wrapPKCS1, nil),
+	pkcs1Of(cryptoki.CKM_SHA1_RSA_PKCS, crypto.SHA1),
 	pkcs1Of(cryptoki.CKM_SHA224_RSA_PKCS, crypto.SHA224),
 	pkcs1Of(cryptoki.CKM_SHA256_RSA_PKCS, crypto.SHA256),
 	pkcs1Of(cryptoki.CKM_SHA384_RSA_PKCS, crypto.SHA384),
 	pkcs1Of(cryptoki.CKM_SHA512_RSA_PKCS, crypto.SHA512),
+	pkcs1Of(cryptoki.CKM_SHA3_224_RSA_PKCS, crypto.SHA3_224),
+	pkcs1Of(cryptoki.CKM_SHA3_256_RSA_PKCS, crypto.SHA3_256),
+	pkcs1Of(cryptoki.CKM_SHA3_384_RSA_PKCS, crypto.SHA3_384),
+	pkcs1Of(cryptoki.CKM_SHA3_512_RSA_PKCS, crypto.SHA3_512),
 }
 
 func pkcs1Of(t cryptoki.MechanismType, h crypto.Hash) Mechanism {
@@ -28,7 +35,7 @@ func pkcs1Of(t cryptoki.MechanismType, h crypto.Hash) Mechanism {
 		MaxKey:    maxRSA,
 		Shape:     cryptoki.ShapeNone,
 		MultiPart: h != 0,
-		Approved:  h != 0,
+		Approved:  h != 0 && h != crypto.SHA1,
 	}, func(f Function, p *cryptoki.Mechanism, key *rsaKey) (Operation, error) {
 		if err := p.None(); err != nil {
 			return nil, err
@@ -43,7 +50,8 @@ type pkcs1 struct {
 	hash crypto.Hash // 0: the input is a DigestInfo
 }
 
-// pkcs1Overhead is the least that EMSA-PKCS1-v1_5 adds (RFC 8017, 9.2).
+// pkcs1Overhead is the least that EMSA-PKCS1-v1_5 and EME-PKCS1-v1_5 add (RFC 8017,
+// 9.2 and 7.2.1).
 const pkcs1Overhead = 11
 
 func (s *pkcs1) sign(input []byte) ([]byte, error) {
@@ -77,3 +85,26 @@ func (s *pkcs1) fits(input []byte) error {
 }
 
 func (s *pkcs1) size() int { return s.key.public.Size() }
+
+// wrapPKCS1 encrypts a key with RSAES-PKCS1-v1_5 (RFC 8017, 7.2.1).
+func wrapPKCS1(p *cryptoki.Mechanism, key *rsaKey, plain []byte) ([]byte, error) {
+	if err := p.None(); err != nil {
+		return nil, err
+	}
+	most := key.public.Size() - pkcs1Overhead
+	if len(plain) > most {
+		return nil, cryptoki.Errorf(cryptoki.CKR_DATA_LEN_RANGE, "%d bytes where the wrapping key takes at most %d", len(plain), most)
+	}
+	block := make([]byte, key.public.Size())
+	defer clear(block)
+	block[1] = 2
+	padding := block[2 : len(block)-len(plain)-1]
+	rand.Read(padding) // never fails: Go ends the program instead
+	for i := range padding {
+		for padding[i] == 0 {
+			rand.Read(padding[i : i+1])
+		}
+	}
+	copy(block[len(block)-len(plain):], plain)
+	return publicRSA(key.public, block)
+}

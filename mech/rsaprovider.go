@@ -18,6 +18,9 @@ type rsaPrivate interface {
 	SignPSS(digest []byte, options *rsa.PSSOptions) ([]byte, error)
 	// DecryptOAEP decrypts. Its errors must not tell one failure from another.
 	DecryptOAEP(ciphertext []byte, options *rsa.OAEPOptions) ([]byte, error)
+	// Raw is the operation alone, RSADP (RFC 8017, 5.1.2): input is as long as the
+	// modulus, and so is the output, which the caller checks.
+	Raw(input []byte) ([]byte, error)
 }
 
 // inLibcrypto says that private keys parsed from now on work in libcrypto.
@@ -76,3 +79,5 @@ func (k goRSA) SignPSS(digest []byte, options *rsa.PSSOptions) ([]byte, error) {
 func (k goRSA) DecryptOAEP(ciphertext []byte, options *rsa.OAEPOptions) ([]byte, error) {
 	return k.key.Decrypt(nil, ciphertext, options)
 }
+
+func (k goRSA) Raw(input []byte) ([]byte, error) { return rawRSA(k.key, input) }

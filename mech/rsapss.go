@@ -9,13 +9,18 @@ import (
 
 // rsaPSS are the RSASSA-PSS signatures (RFC 8017, 8.1; PKCS#11 3.2, 6.1).
 // CKM_RSA_PKCS_PSS signs a digest that the caller has made, with the hash
-// function that its parameter names.
+// function that its parameter names. SHA-1 is for old signatures and not approved.
 var rsaPSS = []Mechanism{
 	pssOf(cryptoki.CKM_RSA_PKCS_PSS, 0),
+	pssOf(cryptoki.CKM_SHA1_RSA_PKCS_PSS, crypto.SHA1),
 	pssOf(cryptoki.CKM_SHA224_RSA_PKCS_PSS, crypto.SHA224),
 	pssOf(cryptoki.CKM_SHA256_RSA_PKCS_PSS, crypto.SHA256),
 	pssOf(cryptoki.CKM_SHA384_RSA_PKCS_PSS, crypto.SHA384),
 	pssOf(cryptoki.CKM_SHA512_RSA_PKCS_PSS, crypto.SHA512),
+	pssOf(cryptoki.CKM_SHA3_224_RSA_PKCS_PSS, crypto.SHA3_224),
+	pssOf(cryptoki.CKM_SHA3_256_RSA_PKCS_PSS, crypto.SHA3_256),
+	pssOf(cryptoki.CKM_SHA3_384_RSA_PKCS_PSS, crypto.SHA3_384),
+	pssOf(cryptoki.CKM_SHA3_512_RSA_PKCS_PSS, crypto.SHA3_512),
 }
 
 func pssOf(t cryptoki.MechanismType, h crypto.Hash) Mechanism {
@@ -27,7 +32,7 @@ func pssOf(t cryptoki.MechanismType, h crypto.Hash) Mechanism {
 		MaxKey:    maxRSA,
 		Shape:     cryptoki.ShapePSS,
 		MultiPart: h != 0,
-		Approved:  true,
+		Approved:  h != crypto.SHA1,
 	}, func(f Function, p *cryptoki.Mechanism, key *rsaKey) (Operation, error) {
 		s := &pss{key: key}
 		if err := s.parameter(p, h); err != nil {
@@ -63,13 +68,11 @@ func (s *pss) parameter(p *cryptoki.Mechanism, want crypto.Hash) error {
 	// less than the modulus (RFC 8017, 9.1.1).
 	most := (s.key.public.N.BitLen()+6)/8 - hash.Size() - 2
 	switch {
-	case hash == crypto.SHA1:
-		return badParameter("SHA-1 is not offered for signatures")
 	case want != 0 && hash != want:
 		return badParameter("the hash function is not that of the mechanism")
 	case mgf != hash:
 		return badParameter("the mask generation function does not use the hash function of the signature")
-	case params.SaltLength == 0 || params.SaltLength > uint64(most):
+	case most < 1 || params.SaltLength == 0 || params.SaltLength > uint64(most):
 		return badParameter("salt of %d bytes where 1 to %d are possible", params.SaltLength, most)
 	}
 	s.options = rsa.PSSOptions{SaltLength: int(params.SaltLength), Hash: hash}

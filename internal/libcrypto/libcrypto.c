@@ -126,9 +126,11 @@ int tl_rsa_decrypt(void *key, const char *hash, const char *mgf, const uint8_t *
                    const uint8_t *in, size_t in_length, uint8_t *out, size_t *out_length) {
     struct ossl_param params[5] = {0};
     int n = 0;
-    params[n++] = text("pad-mode", "oaep");
-    params[n++] = text("digest", hash);
-    params[n++] = text("mgf1-digest", mgf);
+    params[n++] = text("pad-mode", hash != NULL ? "oaep" : "none");
+    if (hash != NULL) {
+        params[n++] = text("digest", hash);
+        params[n++] = text("mgf1-digest", mgf);
+    }
     if (label_length > 0)
         params[n++] = (struct ossl_param){"oaep-label", type_octets, (void *)label, label_length, (size_t)-1};
     void *context = EVP_PKEY_CTX_new_from_pkey(library, key, NULL);

@@ -31,7 +31,8 @@ void tl_rsa_free(void *key);
 int tl_rsa_sign(void *key, const char *hash, int salt,
                 const uint8_t *in, size_t in_length, uint8_t *out, size_t *out_length);
 
-// tl_rsa_decrypt removes OAEP with these hash functions and this label.
+// tl_rsa_decrypt removes OAEP with these hash functions and this label. Without a hash
+// there is no padding.
 int tl_rsa_decrypt(void *key, const char *hash, const char *mgf, const uint8_t *label, size_t label_length,
                    const uint8_t *in, size_t in_length, uint8_t *out, size_t *out_length);
 

@@ -50,6 +50,11 @@ var hashes = map[crypto.Hash]*C.char{
 	crypto.SHA256: C.CString("SHA2-256"),
 	crypto.SHA384: C.CString("SHA2-384"),
 	crypto.SHA512: C.CString("SHA2-512"),
+
+	crypto.SHA3_224: C.CString("SHA3-224"),
+	crypto.SHA3_256: C.CString("SHA3-256"),
+	crypto.SHA3_384: C.CString("SHA3-384"),
+	crypto.SHA3_512: C.CString("SHA3-512"),
 }
 
 // RSA is a private key that libcrypto holds. It is cleansed and freed when the
@@ -148,10 +153,23 @@ func (k *RSA) DecryptOAEP(ciphertext []byte, options *rsa.OAEPOptions) ([]byte, 
 	if hash == nil || mgf == nil {
 		return nil, fmt.Errorf("no hash function %v or %v", options.Hash, mask)
 	}
+	return k.decrypt(hash, mgf, options.Label, ciphertext)
+}
+
+// Raw is the operation without padding, on a number below the modulus and as long. Its
+// caller must check the result with the public key: a wrong one gives a prime away.
+func (k *RSA) Raw(input []byte) ([]byte, error) {
+	if len(input) != k.public.Size() {
+		return nil, errFailed
+	}
+	return k.decrypt(nil, nil, nil, input)
+}
+
+func (k *RSA) decrypt(hash, mgf *C.char, label, ciphertext []byte) ([]byte, error) {
 	out := make([]byte, k.public.Size())
 	n := C.size_t(len(out))
 	processors <- struct{}{}
-	done := C.tl_rsa_decrypt(k.key, hash, mgf, first(options.Label), C.size_t(len(options.Label)),
+	done := C.tl_rsa_decrypt(k.key, hash, mgf, first(label), C.size_t(len(label)),
 		first(ciphertext), C.size_t(len(ciphertext)), first(out), &n)
 	<-processors
 	runtime.KeepAlive(k)

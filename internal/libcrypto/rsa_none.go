@@ -30,3 +30,6 @@ func (*RSA) SignPSS([]byte, *rsa.PSSOptions) ([]byte, error) { return nil, errBu
 
 // DecryptOAEP fails.
 func (*RSA) DecryptOAEP([]byte, *rsa.OAEPOptions) ([]byte, error) { return nil, errBuild }
+
+// Raw fails.
+func (*RSA) Raw([]byte) ([]byte, error) { return nil, errBuild }

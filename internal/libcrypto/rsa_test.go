@@ -84,6 +84,9 @@ func TestRefused(t *testing.T) {
 		"OAEP length": func() ([]byte, error) {
 			return key.DecryptOAEP(make([]byte, 257), &rsa.OAEPOptions{Hash: crypto.SHA256})
 		},
+		"raw, short":             func() ([]byte, error) { return key.Raw(make([]byte, 255)) },
+		"raw, long":              func() ([]byte, error) { return key.Raw(make([]byte, 257)) },
+		"raw, not below modulus": func() ([]byte, error) { return key.Raw(std.N.Bytes()) },
 	} {
 		if out, err := sign(); err == nil || out != nil {
 			t.Errorf("%s: %d bytes, %v", name, len(out), err)
