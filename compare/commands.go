@@ -22,21 +22,14 @@ type skipped struct{ reason string }
 func (s skipped) Error() string { return s.reason }
 
 // engine makes the language of scenarios for a column: that of rsc.io/script, with
-// commands and conditions of ours. observe takes what the table is to show.
-func engine(column Column, observe func(text string)) *script.Engine {
+// commands and conditions of ours. seen gets what the table is to show.
+func engine(column Column, seen *findings) *script.Engine {
 	e := script.NewEngine()
 	delete(e.Cmds, "sleep") // a scenario that needs it would be right only now and then
 	delete(e.Cmds, "help")
 	e.Cmds["quickstart"] = quickstart(e.Cmds["exec"], column)
-	e.Cmds["observe"] = script.Command(script.CmdUsage{Summary: "show a text in the table", Args: "text..."},
-		func(_ *script.State, args ...string) (script.WaitFunc, error) {
-			text := strings.Join(args, " ")
-			if text == "" {
-				return nil, script.ErrUsage
-			}
-			observe(text)
-			return nil, nil
-		})
+	e.Cmds["observe"] = note("show a text in the table", &seen.observed)
+	e.Cmds["open"] = note("tell which part of the row the scenario does not show", &seen.open)
 	e.Cmds["capture"] = capture()
 	e.Cmds["skip"] = script.Command(script.CmdUsage{Summary: "end the scenario, which cannot run here", Args: "reason..."},
 		func(_ *script.State, args ...string) (script.WaitFunc, error) {
@@ -59,6 +52,18 @@ func engine(column Column, observe func(text string)) *script.Engine {
 		return err == nil, nil
 	})
 	return e
+}
+
+// note makes a command that adds a text to a list.
+func note(summary string, list *[]string) script.Cmd {
+	return script.Command(script.CmdUsage{Summary: summary, Args: "text..."}, func(_ *script.State, args ...string) (script.WaitFunc, error) {
+		text := strings.Join(args, " ")
+		if text == "" {
+			return nil, script.ErrUsage
+		}
+		*list = append(*list, text)
+		return nil, nil
+	})
 }
 
 // quickstart runs "tidelock quickstart" for the column's kind of partition.

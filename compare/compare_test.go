@@ -152,13 +152,18 @@ exec cat file
 capture SEEN 'it says (\w+)'
 observe at $FIRMWARE 'version' $VERSION
 [V1] observe $COLUMN $SEEN $WORK
+[V1] open the $SEEN
 -- file --
 it says hello
 `)
 	v := newest(t)
 	for i, want := range [][]string{{"at 7.4.2 version "}, {"at " + v + " version 0"}, {"at " + v + " version 1", "V1 hello $WORK"}} {
 		c := cells[i]
-		if c.Result != Pass || !slices.Equal(c.Observed, want) || c.Column != Kinds[i].Name {
+		result := Pass
+		if c.Column == "V1" {
+			result = Partly
+		}
+		if c.Result != result || slices.Equal(c.Open, []string{"the hello"}) != (result == Partly) || !slices.Equal(c.Observed, want) || c.Column != Kinds[i].Name {
 			t.Errorf("column %s: %s %q %s\n%s", c.Column, c.Result, c.Observed, c.Reason, c.Transcript)
 		}
 		if strings.Contains(c.Transcript, "tidelock-compare-") || strings.Contains(c.Transcript, "s)\n") || !strings.Contains(c.Transcript, "> exec p11 file\n[stdout]\np11 file") {
@@ -197,6 +202,7 @@ func TestRunTellsWhatFailed(t *testing.T) {
 		{"nothing observed", "exec tidelock version", Fail, "observed nothing"},
 		{"observed in another column", "[V1] observe it", Fail, "observed nothing"},
 		{"an empty observation", "observe ''", Fail, "invalid usage"},
+		{"an empty open part", "observe it\nopen ''", Fail, "invalid usage"},
 		{"an unknown command", "sleep 1s\nobserve it", Fail, "unknown command"},
 		{"an unknown condition", "[V2] observe it", Fail, "unknown condition"},
 		{"columns too late", "exec tidelock version\ncolumns V0\nobserve it", Fail, "unknown command"},

@@ -94,7 +94,7 @@ func resultOf(cells []Cell) Result {
 	if len(cells) == 0 {
 		return Open
 	}
-	for _, worst := range []Result{Fail, NotRun, Skipped} {
+	for _, worst := range []Result{Fail, NotRun, Skipped, Partly} {
 		if slices.ContainsFunc(cells, func(c Cell) bool { return c.Result == worst }) {
 			return worst
 		}
@@ -116,7 +116,7 @@ func (r *Report) With(result Result) []string {
 // Summary counts the rows by their results.
 func (r *Report) Summary() string {
 	var counts []string
-	for _, result := range []Result{Pass, Fail, Skipped, Open} {
+	for _, result := range []Result{Pass, Partly, Fail, Skipped, Open} {
 		counts = append(counts, fmt.Sprintf("%d %s", len(r.With(result)), result))
 	}
 	return strings.Join(counts, ", ")

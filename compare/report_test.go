@@ -26,6 +26,8 @@ func TestResultOfARow(t *testing.T) {
 		{[]Result{Pass, Skipped}, Skipped},
 		{[]Result{NotRun, Pass, Skipped}, NotRun},
 		{[]Result{NotRun, Fail}, Fail},
+		{[]Result{Pass, Partly, Pass}, Partly},
+		{[]Result{Partly, Skipped}, Skipped},
 	} {
 		var cells []Cell
 		for _, r := range c.cells {
@@ -45,6 +47,7 @@ func example() *Report {
 		{ID: "A-3", Group: "First", Title: "once", Cells: []Cell{cell(Once, Pass, "seen")}},
 		{ID: "B-1", Group: "Second", Title: "fails", Cells: []Cell{cell(V1, Fail, "why")}},
 		{ID: "B-2", Group: "Second", Title: "skipped", Cells: []Cell{cell(PreVersions, Skipped, "no root"), cell(V0, Pass, "seen")}},
+		{ID: "B-3", Group: "Second", Title: "partly", Cells: []Cell{{Column: V0.Name, Result: Partly, Observed: []string{"a", "b"}, Open: []string{"c"}}}},
 	}}
 	r.Rows[0].Cells[1].Transcript = "> exec <x>\n"
 	r.Conclude()
@@ -53,7 +56,7 @@ func example() *Report {
 
 func TestCounts(t *testing.T) {
 	r := example()
-	if got := r.Summary(); got != "2 pass, 1 fail, 1 skipped, 1 open" {
+	if got := r.Summary(); got != "2 pass, 1 partly, 1 fail, 1 skipped, 1 open" {
 		t.Error(got)
 	}
 	if got := r.With(Fail); !slices.Equal(got, []string{"B-1"}) {
@@ -89,6 +92,7 @@ Open:
 |---|---|---|---|---|
 | B-1 | fails |  |  | fail: why |
 | B-2 | skipped | skipped: no root | seen |  |
+| B-3 | partly |  | a; b (open: c) |  |
 `
 	if got != want {
 		t.Errorf("it is\n%s", got)
@@ -107,7 +111,7 @@ func TestHTML(t *testing.T) {
 		`<td class="open" colspan="3">open</td>`,
 		`<td class="pass" colspan="3">seen</td>`,
 		`<td class="" colspan="2"></td><td class="fail" colspan="1">fail: why</td>`,
-		"<p>2 pass, 1 fail, 1 skipped, 1 open</p>",
+		"<p>2 pass, 1 partly, 1 fail, 1 skipped, 1 open</p>",
 		"prefers-color-scheme: dark",
 	} {
 		if !strings.Contains(got, want) {

@@ -23,6 +23,8 @@ const (
 	NotRun Result = ""
 	Pass   Result = "pass"
 	Fail   Result = "fail"
+	// Partly is a pass of a scenario that says that it leaves a part of the row open.
+	Partly Result = "partly"
 	// Open is a row without a scenario.
 	Open Result = "open"
 	// Skipped is a scenario that cannot run here: Cell.Reason says what it lacks.
@@ -35,6 +37,8 @@ type Cell struct {
 	Result Result `json:"result"`
 	// Observed are the texts for the table. They are none unless the scenario passed.
 	Observed []string `json:"observed"`
+	// Open are the parts of the row that the scenario does not show.
+	Open []string `json:"open,omitempty"`
 	// Reason says why it failed or was skipped.
 	Reason string `json:"reason,omitempty"`
 	// Transcript has the commands and their answers; its own directory is $WORK there.
@@ -46,6 +50,8 @@ func (c Cell) Text() string {
 	switch c.Result {
 	case Pass:
 		return strings.Join(c.Observed, "; ")
+	case Partly:
+		return strings.Join(c.Observed, "; ") + " (open: " + strings.Join(c.Open, "; ") + ")"
 	case NotRun:
 		return "not run"
 	}
@@ -97,11 +103,11 @@ func (l *Lab) Run(ctx context.Context, row Row, column Column) Cell {
 	work := filepath.Join(l.dir, row.ID+"-"+column.Name)
 	cell := Cell{Column: column.Name, Observed: []string{}}
 	var log bytes.Buffer
-	observed, err := l.execute(ctx, row.Scenario, column, work, &log)
+	seen, err := l.execute(ctx, row.Scenario, column, work, &log)
 	if left := os.RemoveAll(work); err == nil {
 		err = left
 	}
-	if err == nil && len(observed) == 0 {
+	if err == nil && len(seen.observed) == 0 {
 		err = errors.New("the scenario has observed nothing in this column")
 	}
 	tell := strings.NewReplacer(work, "$WORK", l.dir, "$WORK/..")
@@ -109,8 +115,11 @@ func (l *Lab) Run(ctx context.Context, row Row, column Column) Cell {
 	var skip skipped
 	switch {
 	case err == nil:
-		cell.Result = Pass
-		for _, text := range observed {
+		cell.Result, cell.Open = Pass, seen.open
+		if len(seen.open) > 0 {
+			cell.Result = Partly
+		}
+		for _, text := range seen.observed {
 			cell.Observed = append(cell.Observed, tell.Replace(text))
 		}
 	case errors.As(err, &skip):
@@ -124,27 +133,30 @@ func (l *Lab) Run(ctx context.Context, row Row, column Column) Cell {
 // sectionTime is what rsc.io/script puts behind a comment.
 var sectionTime = regexp.MustCompile(`(?m)^(#.*) \(\d+\.\d{3}s\)$`)
 
-// execute runs the script and says what it observed. The log gets what happened.
-func (l *Lab) execute(ctx context.Context, s *Scenario, column Column, work string, log *bytes.Buffer) (observed []string, err error) {
+// findings are what a script has said.
+type findings struct{ observed, open []string }
+
+// execute runs the script. The log gets what happened.
+func (l *Lab) execute(ctx context.Context, s *Scenario, column Column, work string, log *bytes.Buffer) (seen findings, err error) {
 	ctx, cancel := context.WithTimeout(ctx, cellTime)
 	defer cancel()
 	if err := os.Mkdir(work, 0o755); err != nil {
-		return nil, err
+		return seen, err
 	}
 	state, err := script.NewState(ctx, work, l.environment(column, work))
 	if err != nil {
-		return nil, err
+		return seen, err
 	}
 	defer func() {
 		// Servers first: one in the background is waited for.
 		err = errors.Join(err, l.stop(context.WithoutCancel(ctx), work), state.CloseAndWait(log))
 	}()
 	if err := state.ExtractFiles(s.archive); err != nil {
-		return nil, err
+		return seen, err
 	}
-	e := engine(column, func(text string) { observed = append(observed, text) })
+	e := engine(column, &seen)
 	err = e.Execute(state, s.name, bufio.NewReader(bytes.NewReader(s.script)), log)
-	return observed, explained(err, state.Stderr())
+	return seen, explained(err, state.Stderr())
 }
 
 func (l *Lab) environment(column Column, work string) []string {

@@ -28,7 +28,7 @@ Second
   B-1     fail    fails
                   HSM: fail: why
 
-1 pass, 1 fail, 0 skipped, 1 open
+1 pass, 0 partly, 1 fail, 0 skipped, 1 open
 `
 	const long = `First
   A-1     pass    passes
