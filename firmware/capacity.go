@@ -8,8 +8,8 @@ import (
 )
 
 // A Key is a kind of key whose capacity is published, with what one of them takes in the
-// first object format, in bytes, a pair with both halves. Label, CKA_ID and
-// CKA_UNIQUE_ID are up to 32 bytes long, and there is no CKA_SUBJECT.
+// first object format, in bytes: a pair with both halves, label and CKA_ID of up to 32
+// bytes, no CKA_SUBJECT.
 type Key struct {
 	Name string
 	Size uint64

@@ -49,8 +49,15 @@ func TestMemoryAfter(t *testing.T) {
 			t.Errorf("%d MB becomes %d, %v", before, got, err)
 		}
 	}
-	if _, err := MemoryAfter(level(t, "7.4.2"), level(t, "7.7.0"), 4<<20); err == nil {
-		t.Error("4 MB is a tier of 7.4.2")
+	// What is no tier doubles, and what has doubled comes back, to the largest there is.
+	for _, memory := range []uint64{1 << 20, 4 << 20, 5<<20 + 1, 1 << 50} {
+		got, err := MemoryAfter(level(t, "7.0.1"), level(t, "7.8.0"), memory)
+		if got != 2*memory || err != nil {
+			t.Errorf("%d bytes become %d, %v", memory, got, err)
+		}
+		if back, err := MemoryAfter(level(t, "7.8.0"), level(t, "7.0.1"), got); back != memory || err != nil {
+			t.Errorf("%d bytes become %d, %v", got, back, err)
+		}
 	}
 	if got, _ := MemoryAfter(level(t, "7.7.0"), level(t, "7.8.0"), 64<<20); got != 64<<20 {
 		t.Errorf("64 MB becomes %d", got)
