@@ -228,7 +228,9 @@ func TestAgree(t *testing.T) {
 		{oidP521, cryptoki.CKK_EC, cryptoki.CKM_EC_KEY_PAIR_GEN},
 		{oidX25519, cryptoki.CKK_EC_MONTGOMERY, cryptoki.CKM_EC_MONTGOMERY_KEY_PAIR_GEN},
 	} {
-		pair := func() fixture { return generated(c.gen, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, c.params)})() }
+		pair := func() fixture {
+			return generated(c.gen, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, c.params)})()
+		}
 		a, b := pair(), pair()
 		secret := func(own, other fixture) []byte {
 			got, err := derive(ecdhMechanism(cryptoki.CKD_SHA384_KDF, []byte("a"), value(other.public, cryptoki.CKA_EC_POINT)), own.pair(t, c.typ).private, 48)
