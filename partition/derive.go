@@ -64,6 +64,9 @@ func (s *Session) DeriveKey(token Token, m *cryptoki.Mechanism, base cryptoki.Ob
 		return 0, err
 	}
 	handles, err := s.keep(token, creation{member: s.member, event: audit.EventKeyDerive, mechanism: audit.Some(m.Type), source: base}, o)
+	if err == nil {
+		s.served(offer.approved(useToDerive.flag, m, b))
+	}
 	return first(handles), err
 }
 

@@ -76,6 +76,9 @@ func (s *Session) GenerateKey(token Token, m *cryptoki.Mechanism, t cryptoki.Tem
 		return 0, err
 	}
 	handles, err := s.keep(token, creation{member: s.member, event: audit.EventKeyGenerate, mechanism: audit.Some(m.Type)}, o)
+	if err == nil {
+		s.made(entry, cryptoki.CKF_GENERATE, m, handles[0])
+	}
 	return first(handles), err
 }
 
@@ -126,6 +129,7 @@ func (s *Session) GenerateKeyPair(token Token, m *cryptoki.Mechanism, public, pr
 	if err != nil {
 		return 0, 0, err
 	}
+	s.made(entry, cryptoki.CKF_GENERATE_KEY_PAIR, m, handles[0])
 	return handles[0], handles[1], nil
 }
 

@@ -21,6 +21,7 @@ type operation struct {
 	// contextLogin says that the key wants CKU_CONTEXT_SPECIFIC before each
 	// operation (CKA_ALWAYS_AUTHENTICATE).
 	contextLogin bool
+	approved     bool // it is an approved service
 	// pending is output that did not fit into a frame, for Drain; ending says that
 	// the operation is over when it is drained.
 	pending []byte
@@ -106,6 +107,7 @@ func (s *Session) init(f mech.Function, m *cryptoki.Mechanism, handle cryptoki.O
 		return err
 	}
 	op.Operation = started
+	op.approved = offer.approved(flagOf[f], m, op.key)
 	s.operations[f] = op
 	return nil
 }
@@ -259,6 +261,9 @@ func (s *Session) deliver(f mech.Function, output []byte, err error, capacity ui
 	if n > capacityOf(capacity) || capacity == AskLength && f != mech.Verify {
 		clear(output)
 		return Output{Length: n}, nil
+	}
+	if last {
+		s.served(s.operations[f].approved)
 	}
 	if len(output) > MaxOutput {
 		s.operations[f].pending, s.operations[f].ending = output[MaxOutput:], last

@@ -21,6 +21,7 @@ type Session struct {
 	readWrite bool
 	closed    func()
 	over      atomic.Bool
+	approved  atomic.Bool // the last service was an approved one
 
 	mu sync.Mutex
 	// operations has one place for each function, so that an application may digest

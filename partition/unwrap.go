@@ -59,6 +59,9 @@ func (s *Session) UnwrapKey(token Token, m *cryptoki.Mechanism, unwrapping crypt
 		return 0, err
 	}
 	handles, err := s.keep(token, creation{member: s.member, event: audit.EventUnwrap, mechanism: audit.Some(m.Type), source: unwrapping}, o)
+	if err == nil {
+		s.served(offer.approved(useToUnwrap.flag, m, u))
+	}
 	return first(handles), err
 }
 

@@ -50,7 +50,11 @@ func (s *Session) WrapKey(m *cryptoki.Mechanism, wrapping, key cryptoki.ObjectHa
 	if capacity == AskLength || capacity < out.Length {
 		return Output{Length: out.Length}, nil
 	}
-	return out, s.log(entry)
+	if err := s.log(entry); err != nil {
+		return Output{}, err
+	}
+	s.served(offer.approved(useToWrap.flag, m, w))
+	return out, nil
 }
 
 // log writes an entry about the partition, durably.

@@ -19,6 +19,7 @@ const (
 	CallLogout               Call = 15
 	CallSetPIN               Call = 16
 	CallResume               Call = 17
+	CallSessionValidation    Call = 18
 	CallCreateObject         Call = 20
 	CallCopyObject           Call = 21
 	CallDestroyObject        Call = 22
@@ -94,6 +95,7 @@ var table = [...]callInfo{
 	{call: CallLogout, name: "Logout", request: func() Message { return new(LogoutRequest) }, reply: func() Message { return new(LogoutReply) }},
 	{call: CallSetPIN, name: "SetPIN", request: func() Message { return new(SetPINRequest) }, reply: func() Message { return new(SetPINReply) }},
 	{call: CallResume, name: "Resume", request: func() Message { return new(ResumeRequest) }, reply: func() Message { return new(ResumeReply) }},
+	{call: CallSessionValidation, name: "SessionValidation", request: func() Message { return new(SessionValidationRequest) }, reply: func() Message { return new(SessionValidationReply) }},
 	{call: CallCreateObject, name: "CreateObject", creates: true, request: func() Message { return new(CreateObjectRequest) }, reply: func() Message { return new(CreateObjectReply) }},
 	{call: CallCopyObject, name: "CopyObject", creates: true, request: func() Message { return new(CopyObjectRequest) }, reply: func() Message { return new(CopyObjectReply) }},
 	{call: CallDestroyObject, name: "DestroyObject", request: func() Message { return new(DestroyObjectRequest) }, reply: func() Message { return new(DestroyObjectReply) }},

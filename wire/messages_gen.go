@@ -658,6 +658,42 @@ func (m *ResumeReply) Parse(b []byte) error {
 	return d.end(CallResume, "reply")
 }
 
+// SessionValidationRequest is the body of the request of SessionValidation.
+type SessionValidationRequest struct {
+	Type uint64
+}
+
+// AppendTo implements Message.
+func (m *SessionValidationRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Type)
+	return b
+}
+
+// Parse implements Message.
+func (m *SessionValidationRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Type = d.u64("type")
+	return d.end(CallSessionValidation, "request")
+}
+
+// SessionValidationReply is the body of the reply of SessionValidation.
+type SessionValidationReply struct {
+	Flags uint64
+}
+
+// AppendTo implements Message.
+func (m *SessionValidationReply) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Flags)
+	return b
+}
+
+// Parse implements Message.
+func (m *SessionValidationReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Flags = d.u64("flags")
+	return d.end(CallSessionValidation, "reply")
+}
+
 // CreateObjectRequest is the body of the request of CreateObject.
 type CreateObjectRequest struct {
 	Token    ID

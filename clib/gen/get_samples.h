@@ -99,6 +99,12 @@ static bool get_resume(struct tl_view *v) {
            is_bool(m.logged_in, 1);
 }
 
+static bool get_session_validation(struct tl_view *v) {
+    struct tl_session_validation_reply m;
+    return tl_get_session_validation(v, &m) &&
+           is_u64(m.flags, 0);
+}
+
 static bool get_create_object(struct tl_view *v) {
     struct tl_create_object_reply m;
     return tl_get_create_object(v, &m) &&
@@ -477,6 +483,7 @@ static const struct get_sample get_samples[] = {
     {"SessionInfo", get_session_info},
     {"Login", get_login},
     {"Resume", get_resume},
+    {"SessionValidation", get_session_validation},
     {"CreateObject", get_create_object},
     {"CopyObject", get_copy_object},
     {"ObjectSize", get_object_size},

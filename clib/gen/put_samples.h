@@ -94,6 +94,13 @@ static void put_resume(struct tl_buffer *b) {
     tl_put_resume(b, &m);
 }
 
+static void put_session_validation(struct tl_buffer *b) {
+    struct tl_session_validation_request m = {
+        .type = sample_u64(0),
+    };
+    tl_put_session_validation(b, &m);
+}
+
 static void put_create_object(struct tl_buffer *b) {
     struct tl_create_object_request m = {
         .token = sample_id(0),
@@ -457,6 +464,7 @@ static const struct put_sample put_samples[] = {
     {"Login", put_login},
     {"SetPIN", put_set_pin},
     {"Resume", put_resume},
+    {"SessionValidation", put_session_validation},
     {"CreateObject", put_create_object},
     {"CopyObject", put_copy_object},
     {"DestroyObject", put_destroy_object},

@@ -149,6 +149,15 @@ bool tl_get_resume(struct tl_view *v, struct tl_resume_reply *m) {
     return tl_view_end(v);
 }
 
+void tl_put_session_validation(struct tl_buffer *b, const struct tl_session_validation_request *m) {
+    tl_put_u64(b, m->type);
+}
+
+bool tl_get_session_validation(struct tl_view *v, struct tl_session_validation_reply *m) {
+    m->flags = tl_get_u64(v);
+    return tl_view_end(v);
+}
+
 void tl_put_create_object(struct tl_buffer *b, const struct tl_create_object_request *m) {
     tl_put_id(b, &m->token);
     tl_put_template(b, m->template);

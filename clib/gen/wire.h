@@ -24,6 +24,7 @@ enum {
     TL_CALL_LOGOUT = 15,
     TL_CALL_SET_PIN = 16,
     TL_CALL_RESUME = 17,
+    TL_CALL_SESSION_VALIDATION = 18,
     TL_CALL_CREATE_OBJECT = 20,
     TL_CALL_COPY_OBJECT = 21,
     TL_CALL_DESTROY_OBJECT = 22,
@@ -248,6 +249,17 @@ struct tl_resume_reply {
 
 void tl_put_resume(struct tl_buffer *b, const struct tl_resume_request *m);
 bool tl_get_resume(struct tl_view *v, struct tl_resume_reply *m);
+
+struct tl_session_validation_request {
+    uint64_t type;
+};
+
+struct tl_session_validation_reply {
+    uint64_t flags;
+};
+
+void tl_put_session_validation(struct tl_buffer *b, const struct tl_session_validation_request *m);
+bool tl_get_session_validation(struct tl_view *v, struct tl_session_validation_reply *m);
 
 struct tl_create_object_request {
     struct tl_id token;
