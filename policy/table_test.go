@@ -77,7 +77,10 @@ func TestEntries(t *testing.T) {
 		want  []ID
 	}{
 		"HSM":       {HSM(v790), []ID{HSMMasking, HSMCloning, HSMNonFIPS, ResetPIN, ForcePINChange, HSMUnmasking, MaxPartitions}},
-		"partition": {Partition(v790), []ID{NonLocalSigning, RawRSA, MaxFailedLogins, MinPIN, MaxPIN, RSAPKCS, KeyDates, Version, NonFIPS, Prehash}},
+		"partition": {Partition(v790), []ID{
+			PrivateWrapping, PrivateUnwrapping, SecretWrapping, SecretUnwrapping, DigestKey, Multipurpose, ChangingAttributes,
+			NonLocalSigning, RawRSA, MaxFailedLogins, MinPIN, MaxPIN, KeyManagement, RSAPKCS, CBCPad, KeyDates, Version, NonFIPS, Prehash,
+		}},
 	} {
 		var enforced []ID
 		for _, e := range test.table.Entries() {
