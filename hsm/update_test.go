@@ -248,7 +248,7 @@ func TestUpdateKeepsObjects(t *testing.T) {
 		for _, h := range user.find(nil) {
 			user.must(user.destroy(h))
 		}
-		if n := b.entries(); n != 0 {
+		if n := b.objectRecords(); n != 0 {
 			rt.Errorf("when everything is destroyed, %d records of objects and their index are left", n)
 		}
 		if t.Failed() {
@@ -257,8 +257,8 @@ func TestUpdateKeepsObjects(t *testing.T) {
 	})
 }
 
-// entries counts objects and entries of the index.
-func (b *box) entries() (n int) {
+// objectRecords counts objects and entries of the index.
+func (b *box) objectRecords() (n int) {
 	b.t.Helper()
 	err := b.store.Store.View(func(r keystore.Reader) error {
 		for _, table := range []keystore.Table{keystore.TableObject, keystore.TableIndex} {
@@ -286,11 +286,11 @@ func TestUpdateInBatches(t *testing.T) {
 	for i := range objects {
 		user.mustCreate(dataObject(true, i%2 == 0, fmt.Sprint("object ", i)))
 	}
-	entries := b.entries()
+	entries := b.objectRecords()
 	if got := b.mustUpdate("7.8.0"); got != objects {
 		t.Errorf("%d objects of %d were rewritten", got, objects)
 	}
-	if got := b.entries(); got != entries {
+	if got := b.objectRecords(); got != entries {
 		t.Errorf("the store has %d records of objects, had %d", got, entries)
 	}
 	user = b.user()

@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/firmware"
 )
 
@@ -93,4 +94,12 @@ func TestPublished(t *testing.T) {
 			t.Errorf("%d are published of %d", fresh.published(), fresh.share())
 		}
 	})
+}
+
+// Once functionality modules were allowed there is no way back.
+func TestNoRollbackAfterModules(t *testing.T) {
+	r := record{level: firmware.Newest, previous: firmware.Level{Major: 7, Minor: 4, Patch: 2}, modules: true, memory: 32 << 20}
+	if err := r.rollback(nil, nil); cryptoki.Code(err) != cryptoki.CKR_OPERATION_NOT_ALLOWED || r.level != firmware.Newest {
+		t.Errorf("%v, and the level is %v", err, r.level)
+	}
 }
