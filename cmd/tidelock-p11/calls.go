@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/miekg/pkcs11"
+
+	"tidelock.dev/tidelock/cryptoki"
 )
 
 // call is what a line does: args come before "as", names after it.
@@ -147,7 +149,7 @@ func (m *machine) generatePair(args, names []string) (string, error) {
 	var public, private []*pkcs11.Attribute
 	for _, a := range common {
 		switch a.Type {
-		case pkcs11.CKA_ALWAYS_AUTHENTICATE, pkcs11.CKA_PRIVATE:
+		case pkcs11.CKA_ALWAYS_AUTHENTICATE, pkcs11.CKA_PRIVATE, pkcs11.CKA_SENSITIVE, pkcs11.CKA_EXTRACTABLE:
 			private = append(private, a)
 		default:
 			public, private = append(public, a), append(private, a)
@@ -284,7 +286,7 @@ func truth(s string) (any, error) { return strconv.ParseBool(s) }
 func octets(s string) (any, error) { return hex.DecodeString(s) }
 
 func class(s string) (any, error) {
-	classes := map[string]uint{"data": pkcs11.CKO_DATA, "public": pkcs11.CKO_PUBLIC_KEY, "private": pkcs11.CKO_PRIVATE_KEY}
+	classes := map[string]uint{"data": pkcs11.CKO_DATA, "public": pkcs11.CKO_PUBLIC_KEY, "private": pkcs11.CKO_PRIVATE_KEY, "secret": pkcs11.CKO_SECRET_KEY}
 	if c, known := classes[s]; known {
 		return c, nil
 	}
@@ -302,6 +304,9 @@ var attributes = map[string]attribute{
 	"label":               {pkcs11.CKA_LABEL, text, plain},
 	"value":               {pkcs11.CKA_VALUE, text, plain},
 	"id":                  {pkcs11.CKA_ID, octets, hex.EncodeToString},
+	"sensitive":           {pkcs11.CKA_SENSITIVE, truth, isTrue},
+	"extractable":         {pkcs11.CKA_EXTRACTABLE, truth, isTrue},
+	"unique-id":           {uint(cryptoki.CKA_UNIQUE_ID), text, plain},
 	"always-authenticate": {pkcs11.CKA_ALWAYS_AUTHENTICATE, truth, isTrue},
 }
 
