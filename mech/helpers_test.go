@@ -2,7 +2,9 @@ package mech
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"encoding/hex"
+	"math/big"
 	"slices"
 	"strings"
 	"sync"
@@ -209,6 +211,24 @@ func (u use) authenticates() bool {
 	return false
 }
 
+// rsaHashes are the hash functions of RSA signatures, with the salt that their uses
+// have.
+var rsaHashes = []struct {
+	pkcs1, pss, hash cryptoki.MechanismType
+	mgf              cryptoki.MGF
+	salt             uint64
+}{
+	{cryptoki.CKM_SHA1_RSA_PKCS, cryptoki.CKM_SHA1_RSA_PKCS_PSS, cryptoki.CKM_SHA_1, cryptoki.CKG_MGF1_SHA1, 20},
+	{cryptoki.CKM_SHA224_RSA_PKCS, cryptoki.CKM_SHA224_RSA_PKCS_PSS, cryptoki.CKM_SHA224, cryptoki.CKG_MGF1_SHA224, 28},
+	{cryptoki.CKM_SHA256_RSA_PKCS, cryptoki.CKM_SHA256_RSA_PKCS_PSS, cryptoki.CKM_SHA256, cryptoki.CKG_MGF1_SHA256, 32},
+	{cryptoki.CKM_SHA384_RSA_PKCS, cryptoki.CKM_SHA384_RSA_PKCS_PSS, cryptoki.CKM_SHA384, cryptoki.CKG_MGF1_SHA384, 48},
+	{cryptoki.CKM_SHA512_RSA_PKCS, cryptoki.CKM_SHA512_RSA_PKCS_PSS, cryptoki.CKM_SHA512, cryptoki.CKG_MGF1_SHA512, 190},
+	{cryptoki.CKM_SHA3_224_RSA_PKCS, cryptoki.CKM_SHA3_224_RSA_PKCS_PSS, cryptoki.CKM_SHA3_224, cryptoki.CKG_MGF1_SHA3_224, 1},
+	{cryptoki.CKM_SHA3_256_RSA_PKCS, cryptoki.CKM_SHA3_256_RSA_PKCS_PSS, cryptoki.CKM_SHA3_256, cryptoki.CKG_MGF1_SHA3_256, 32},
+	{cryptoki.CKM_SHA3_384_RSA_PKCS, cryptoki.CKM_SHA3_384_RSA_PKCS_PSS, cryptoki.CKM_SHA3_384, cryptoki.CKG_MGF1_SHA3_384, 48},
+	{cryptoki.CKM_SHA3_512_RSA_PKCS, cryptoki.CKM_SHA3_512_RSA_PKCS_PSS, cryptoki.CKM_SHA3_512, cryptoki.CKG_MGF1_SHA3_512, 64},
+}
+
 // signatureUses are uses of every signature mechanism.
 func signatureUses(t testing.TB) []use {
 	t.Helper()
@@ -226,21 +246,7 @@ func signatureUses(t testing.TB) []use {
 		add(rsa, 51, cryptoki.New(cryptoki.CKM_RSA_PKCS), suffix)
 		add(rsa, 32, cryptoki.NewPSS(cryptoki.CKM_RSA_PKCS_PSS, pssParameters(cryptoki.CKM_SHA256, cryptoki.CKG_MGF1_SHA256, 20)), suffix)
 		add(rsa, 255, cryptoki.New(cryptoki.CKM_RSA_X_509), suffix)
-		for _, p := range []struct {
-			pkcs1, pss, hash cryptoki.MechanismType
-			mgf              cryptoki.MGF
-			salt             uint64
-		}{
-			{cryptoki.CKM_SHA1_RSA_PKCS, cryptoki.CKM_SHA1_RSA_PKCS_PSS, cryptoki.CKM_SHA_1, cryptoki.CKG_MGF1_SHA1, 20},
-			{cryptoki.CKM_SHA224_RSA_PKCS, cryptoki.CKM_SHA224_RSA_PKCS_PSS, cryptoki.CKM_SHA224, cryptoki.CKG_MGF1_SHA224, 28},
-			{cryptoki.CKM_SHA256_RSA_PKCS, cryptoki.CKM_SHA256_RSA_PKCS_PSS, cryptoki.CKM_SHA256, cryptoki.CKG_MGF1_SHA256, 32},
-			{cryptoki.CKM_SHA384_RSA_PKCS, cryptoki.CKM_SHA384_RSA_PKCS_PSS, cryptoki.CKM_SHA384, cryptoki.CKG_MGF1_SHA384, 48},
-			{cryptoki.CKM_SHA512_RSA_PKCS, cryptoki.CKM_SHA512_RSA_PKCS_PSS, cryptoki.CKM_SHA512, cryptoki.CKG_MGF1_SHA512, 190},
-			{cryptoki.CKM_SHA3_224_RSA_PKCS, cryptoki.CKM_SHA3_224_RSA_PKCS_PSS, cryptoki.CKM_SHA3_224, cryptoki.CKG_MGF1_SHA3_224, 1},
-			{cryptoki.CKM_SHA3_256_RSA_PKCS, cryptoki.CKM_SHA3_256_RSA_PKCS_PSS, cryptoki.CKM_SHA3_256, cryptoki.CKG_MGF1_SHA3_256, 32},
-			{cryptoki.CKM_SHA3_384_RSA_PKCS, cryptoki.CKM_SHA3_384_RSA_PKCS_PSS, cryptoki.CKM_SHA3_384, cryptoki.CKG_MGF1_SHA3_384, 48},
-			{cryptoki.CKM_SHA3_512_RSA_PKCS, cryptoki.CKM_SHA3_512_RSA_PKCS_PSS, cryptoki.CKM_SHA3_512, cryptoki.CKG_MGF1_SHA3_512, 64},
-		} {
+		for _, p := range rsaHashes {
 			add(rsa, 0, cryptoki.New(p.pkcs1), suffix)
 			add(rsa, 0, cryptoki.NewPSS(p.pss, pssParameters(p.hash, p.mgf, p.salt)), suffix)
 		}
@@ -307,4 +313,12 @@ func cipherUses(t testing.TB) []use {
 		}...)
 	}
 	return uses
+}
+
+// rsaKeyOf makes a key of a public one of package rsa.
+func rsaKeyOf(t testing.TB, key *rsa.PublicKey) Key {
+	t.Helper()
+	return mustParse(t, cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_RSA, cryptoki.Template{
+		attribute(cryptoki.CKA_MODULUS, key.N.Bytes()), attribute(cryptoki.CKA_PUBLIC_EXPONENT, big.NewInt(int64(key.E)).Bytes()),
+	})
 }
