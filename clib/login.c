@@ -102,6 +102,35 @@ CK_RV C_GetSessionInfo(CK_SESSION_HANDLE hSession, CK_SESSION_INFO_PTR pInfo) {
     return rv;
 }
 
+static CK_RV validation_flags(struct tl_entry *entry, CK_SESSION_VALIDATION_FLAGS_TYPE type, CK_FLAGS *flags) {
+    struct tl_call call;
+    struct tl_session_validation_reply reply;
+    CK_RV rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_SESSION_VALIDATION, TL_REPEAT);
+    if (rv != CKR_OK)
+        return rv;
+    tl_put_session_validation(call.out, &(struct tl_session_validation_request){.type = type});
+    rv = tl_call_run(&call);
+    if (rv == CKR_OK && !tl_get_session_validation(&call.in, &reply))
+        rv = CKR_DEVICE_ERROR;
+    if (rv == CKR_OK)
+        *flags = reply.flags;
+    tl_call_end(&call);
+    return rv;
+}
+
+// Bit 0 says that the last service was an approved one. An Init that waits for its
+// operation is no service yet.
+CK_RV C_GetSessionValidationFlags(CK_SESSION_HANDLE hSession, CK_SESSION_VALIDATION_FLAGS_TYPE type,
+                                  CK_FLAGS_PTR pFlags) {
+    struct tl_entry entry;
+    CK_RV rv = tl_enter_session(&entry, hSession, pFlags != NULL);
+    if (rv != CKR_OK)
+        return rv;
+    rv = validation_flags(&entry, type, pFlags);
+    tl_leave(&entry);
+    return rv;
+}
+
 // try_login sends the PIN. *boot is the run of the server that got it, or with again
 // the run that must not get it twice. False when the reply was lost.
 static bool try_login(struct tl_entry *entry, const struct tl_login_request *request, bool again, uint64_t *boot,

@@ -528,6 +528,11 @@ static uint32_t in_session(const struct tl_header *h, struct tl_view *v, struct 
         tl_put_u64(b, CKF_SERIAL_SESSION);
         tl_put_u64(b, 0);
         return CKR_OK;
+    case TL_CALL_SESSION_VALIDATION:
+        if (tl_get_u64(v) != CKS_LAST_VALIDATION_OK)
+            return CKR_ARGUMENTS_BAD;
+        tl_put_u64(b, 1);
+        return CKR_OK;
     case TL_CALL_INIT_ROLE:
     case TL_CALL_RESET_ROLE:
         return role(v);

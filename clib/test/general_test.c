@@ -44,7 +44,7 @@ static void initialise(void) {
     CHECK_RV(CKR_ARGUMENTS_BAD, C_GetInfo(NULL));
     CHECK_RV(CKR_OK, C_GetInfo(&info));
     CHECK(info.cryptokiVersion.major == 3 && memcmp(info.manufacturerID, "Tidelock        ", 16) == 0);
-    CHECK_RV(CKR_FUNCTION_NOT_SUPPORTED, C_DigestKey(0, 0));
+    CHECK_RV(CKR_FUNCTION_NOT_SUPPORTED, C_SignRecoverInit(0, NULL, 0));
     CHECK_RV(CKR_FUNCTION_NOT_PARALLEL, C_GetFunctionStatus(0));
     CHECK_RV(CKR_FUNCTION_NOT_PARALLEL, C_CancelFunction(0));
 }
@@ -134,6 +134,13 @@ static void sessions(void) {
     CHECK(info.slotID == FAKE_SLOT);
     CHECK_RV(CKR_ARGUMENTS_BAD, C_Login(a, CKU_USER, NULL, 4));
     CHECK_RV(CKR_PIN_LEN_RANGE, C_Login(a, CKU_USER, (CK_UTF8CHAR *)"1234", (CK_ULONG)1 << 40));
+    CK_FLAGS flags = 0;
+    CHECK_RV(CKR_ARGUMENTS_BAD, C_GetSessionValidationFlags(a, CKS_LAST_VALIDATION_OK, NULL));
+    CHECK_RV(CKR_ARGUMENTS_BAD, C_GetSessionValidationFlags(a, CKS_LAST_VALIDATION_OK + 1, &flags));
+    CHECK_RV(CKR_OK, C_GetSessionValidationFlags(a, CKS_LAST_VALIDATION_OK, &flags));
+    CHECK(flags == 1);
+    fake_fault(fake, FAULT_EMPTY, TL_CALL_SESSION_VALIDATION, 1);
+    CHECK_RV(CKR_DEVICE_ERROR, C_GetSessionValidationFlags(a, CKS_LAST_VALIDATION_OK, &flags));
     CHECK_RV(CKR_ARGUMENTS_BAD, C_LoginUser(a, CKU_USER, (CK_UTF8CHAR *)"1234", 4, (CK_UTF8CHAR *)"name", 4));
     CHECK_RV(CKR_ARGUMENTS_BAD, C_LoginUser(a, CKU_USER, NULL, 4, NULL, 0));
     unsigned logins = atomic_load(&fake->count[TL_CALL_LOGIN]);
