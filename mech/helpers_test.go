@@ -2,9 +2,7 @@ package mech
 
 import (
 	"bytes"
-	"crypto/rsa"
 	"encoding/hex"
-	"math/big"
 	"slices"
 	"strings"
 	"sync"
@@ -313,12 +311,4 @@ func cipherUses(t testing.TB) []use {
 		}...)
 	}
 	return uses
-}
-
-// rsaKeyOf makes a key of a public one of package rsa.
-func rsaKeyOf(t testing.TB, key *rsa.PublicKey) Key {
-	t.Helper()
-	return mustParse(t, cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_RSA, cryptoki.Template{
-		attribute(cryptoki.CKA_MODULUS, key.N.Bytes()), attribute(cryptoki.CKA_PUBLIC_EXPONENT, big.NewInt(int64(key.E)).Bytes()),
-	})
 }
