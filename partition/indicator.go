@@ -36,6 +36,13 @@ func unapproved(function cryptoki.Flags, p *cryptoki.Mechanism) bool {
 	case cryptoki.CKM_RSA_PKCS_OAEP:
 		oaep, err := p.OAEP()
 		return err != nil || oaep.HashAlg == cryptoki.CKM_SHA_1
+	case cryptoki.CKM_RSA_AES_KEY_WRAP:
+		wrap, err := p.RSAAES()
+		return err != nil || wrap.OAEP.HashAlg == cryptoki.CKM_SHA_1
+	case cryptoki.CKM_ECDH1_DERIVE, cryptoki.CKM_ECDH1_COFACTOR_DERIVE:
+		// A shared secret is no key before a derivation (SP 800-56A, 5.8).
+		ecdh, err := p.ECDH1()
+		return err != nil || ecdh.KDF == cryptoki.CKD_NULL
 	case cryptoki.CKM_RSA_PKCS_PSS:
 		pss, err := p.PSS()
 		return err != nil || pss.HashAlg == cryptoki.CKM_SHA_1 && function == cryptoki.CKF_SIGN

@@ -157,7 +157,8 @@ func (m service) permit(function cryptoki.Flags, size uint64, fips bool) error {
 }
 
 // mayUse checks what the partition's policies and the firmware level say of a key for a
-// function. Errors: CKR_KEY_SIZE_RANGE; CKR_KEY_FUNCTION_NOT_PERMITTED for a signing key
+// function. Errors: CKR_KEY_SIZE_RANGE; CKR_KEY_TYPE_INCONSISTENT for a type that FIPS
+// configuration has no use for; CKR_KEY_FUNCTION_NOT_PERMITTED for a signing key
 // that was not made here; CKR_KEY_NOT_ACTIVE outside the key's dates.
 func (p *Partition) mayUse(m service, function cryptoki.Flags, r *resident) error {
 	s := p.services.Load()
@@ -167,6 +168,9 @@ func (p *Partition) mayUse(m service, function cryptoki.Flags, r *resident) erro
 	}
 	if err := m.permit(function, key.Size(), s.fips); err != nil {
 		return err
+	}
+	if s.fips && key.Type() == cryptoki.CKK_EC_MONTGOMERY {
+		return cryptoki.Errorf(cryptoki.CKR_KEY_TYPE_INCONSISTENT, "X25519 is not among the curves of SP 800-56A, and the partition is in FIPS configuration")
 	}
 	o := r.object
 	if function == cryptoki.CKF_SIGN && !s.foreign && !o.Bool(cryptoki.CKA_LOCAL) {

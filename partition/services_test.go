@@ -8,6 +8,7 @@ import (
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/mech"
+	"tidelock.dev/tidelock/object"
 	"tidelock.dev/tidelock/partition"
 	"tidelock.dev/tidelock/policy"
 )
@@ -166,4 +167,51 @@ func TestNonLocalSigning(t *testing.T) {
 	code(t, err, cryptoki.CKR_KEY_FUNCTION_NOT_PERMITTED)
 	_, err = s.Init(mech.Verify, &m, h)
 	code(t, err, cryptoki.CKR_OK)
+}
+
+// An X25519 key that was made before agrees on nothing in FIPS configuration; one of
+// P-256 does.
+func TestMontgomeryInFIPS(t *testing.T) {
+	w := ready(t, 1<<20, nil)
+	s := w.login(cryptoki.CKU_USER, ownerPIN)
+	for _, c := range []struct {
+		name      string
+		generate  cryptoki.MechanismType
+		curve     string
+		size      int // of the point in an OCTET STRING
+		kdf       uint64
+		want      cryptoki.RV
+		indicator bool
+	}{
+		{"X25519", cryptoki.CKM_EC_MONTGOMERY_KEY_PAIR_GEN, "\x06\x03\x2b\x65\x6e", 34, cryptoki.CKD_SHA256_KDF, cryptoki.CKR_KEY_TYPE_INCONSISTENT, false},
+		{"P-256", cryptoki.CKM_EC_KEY_PAIR_GEN, "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 67, cryptoki.CKD_SHA256_KDF, cryptoki.CKR_OK, true},
+		{"P-256 without KDF", cryptoki.CKM_EC_KEY_PAIR_GEN, "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 67, cryptoki.CKD_NULL, cryptoki.CKR_OK, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w.set(map[policy.ID]uint64{policy.NonFIPS: 1})
+			m := cryptoki.New(c.generate)
+			pub, priv, err := s.GenerateKeyPair(partition.Token{}, &m, cryptoki.Template{
+				{Type: cryptoki.CKA_EC_PARAMS, Value: []byte(c.curve)},
+			}, cryptoki.Template{{Type: cryptoki.CKA_DERIVE, Value: cryptoki.Bool(true)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var point []byte
+			err = s.Attributes(pub, []uint64{uint64(cryptoki.CKA_EC_POINT)}, func(_ object.Status, v []byte) { point = append(point, v...) })
+			if err != nil || len(point) != c.size {
+				t.Fatalf("%x, %v", point, err)
+			}
+			agree := func() error {
+				m := cryptoki.NewECDH1(cryptoki.CKM_ECDH1_DERIVE, cryptoki.ECDH1Parameters{KDF: c.kdf, PublicData: point})
+				_, err := s.DeriveKey(partition.Token{}, &m, priv, cryptoki.Template{{Type: cryptoki.CKA_VALUE_LEN, Value: cryptoki.ULong(uint64(32))}})
+				return err
+			}
+			code(t, agree(), cryptoki.CKR_OK)
+			w.set(map[policy.ID]uint64{policy.NonFIPS: 0})
+			code(t, agree(), c.want)
+			if s.Approved() != c.indicator {
+				t.Errorf("approved: %t", s.Approved())
+			}
+		})
+	}
 }
