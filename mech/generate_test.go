@@ -92,6 +92,8 @@ func TestGenerateOnCurves(t *testing.T) {
 		{x, "\x06\x0a\x2b\x06\x01\x04\x01\x97\x55\x01\x05\x01", 32, cryptoki.CKR_OK},
 		{x, "\x13\x0acurve25519", 32, cryptoki.CKR_OK},
 		{x, "\x13\x06X25519", 32, cryptoki.CKR_OK},
+		{x, "\x13\x0bcurve25519", 32, cryptoki.CKR_OK},
+		{x, "\x13\x0ccurve25519", 0, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
 		{x, string(oidEd25519), 0, cryptoki.CKR_CURVE_NOT_SUPPORTED},
 		{x, "\x06\x03\x2b\x65\x6f", 0, cryptoki.CKR_CURVE_NOT_SUPPORTED}, // X448
 		{x, "curve25519", 0, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},

@@ -10,12 +10,14 @@ import (
 
 // montgomeryEncodings are the values of CKA_EC_PARAMS that mean curve25519, DER: the
 // OBJECT IDENTIFIER of RFC 8410, an older one that programs still send, and names, the
-// first of them that of PKCS#11 3.2, 6.3.
+// first of them that of PKCS#11 3.2, 6.3. The last is what pkcs11-tool sends for that
+// name, with a length that is one too many.
 var montgomeryEncodings = []string{
 	"\x06\x03\x2b\x65\x6e",
 	"\x06\x0a\x2b\x06\x01\x04\x01\x97\x55\x01\x05\x01",
 	"\x13\x0acurve25519",
 	"\x13\x06X25519",
+	"\x13\x0bcurve25519",
 }
 
 // montgomeryBits is the size of the field of curve25519.
