@@ -35,15 +35,20 @@ func (c *confirmation) ask(cmd *cobra.Command, word string, lost []string) (bool
 	for _, l := range lost {
 		fmt.Fprintln(out, " ", l)
 	}
-	fmt.Fprintf(out, "Type %s to go on: ", word)
+	return true, typed(cmd, word)
+}
+
+// typed lets the user type a word, and is an error when he types another.
+func typed(cmd *cobra.Command, word string) error {
+	fmt.Fprintf(cmd.ErrOrStderr(), "Type %s to go on: ", word)
 	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	if err != nil {
-		return false, fmt.Errorf("reading the answer: %w", err)
+		return fmt.Errorf("reading the answer: %w", err)
 	}
 	if strings.TrimRight(line, "\r\n") != word {
-		return false, errors.New("not confirmed: nothing was changed")
+		return errors.New("not confirmed: nothing was changed")
 	}
-	return true, nil
+	return nil
 }
 
 // printLoss is the answer of a dry run.
