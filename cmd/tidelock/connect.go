@@ -36,12 +36,16 @@ func connect(cmd *cobra.Command) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
+	settings, err := client.LoadSettings(h.Dir)
+	if err != nil {
+		return nil, err
+	}
 	dial := func() (*link, error) {
-		c, err := client.Dial(h.AdminSocket(), programName(cmd))
+		c, err := client.DialAs(h.AdminSocket(), programName(cmd), settings.Level)
 		if err == nil {
 			return &link{Client: c, administers: true}, nil
 		}
-		c, err = client.Dial(h.Socket(), programName(cmd))
+		c, err = client.DialAs(h.Socket(), programName(cmd), settings.Level)
 		return &link{Client: c}, err
 	}
 	c, err := dial()
@@ -56,6 +60,16 @@ func connect(cmd *cobra.Command) (*link, error) {
 		return nil, fmt.Errorf("%w; starting a server: %w", err, failed)
 	}
 	return dial()
+}
+
+// withServer lets a command speak to the server.
+func withServer(cmd *cobra.Command, do func(c *link) error) error {
+	c, err := connect(cmd)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return do(c)
 }
 
 // administer reaches the server by the administrators' socket, and by no other.
@@ -73,10 +87,5 @@ func administer(cmd *cobra.Command) (*link, error) {
 
 // ask makes one call to the server of a home.
 func ask(cmd *cobra.Command, call wire.Call, request, reply wire.Message) error {
-	c, err := connect(cmd)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	return c.Do(call, 0, request, reply)
+	return withServer(cmd, func(c *link) error { return c.Do(call, 0, request, reply) })
 }

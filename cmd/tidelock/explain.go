@@ -39,6 +39,9 @@ func explain(w io.Writer, err error) {
 	fmt.Fprintln(w, "tidelock:", err)
 	var rv cryptoki.RV
 	var coded *cryptoki.Error
+	if errors.As(err, new(reasoned)) {
+		return
+	}
 	if !errors.As(err, &rv) && !errors.As(err, &coded) {
 		return
 	}

@@ -20,7 +20,7 @@ func hsmCommand() *cobra.Command {
 		Short:   "The HSM as a whole",
 		Example: "  tidelock hsm show\n  tidelock hsm init --label site-a",
 	}, hsmShowCommand(), hsmInitCommand(), hsmZeroizeCommand(), hsmResetCommand(), hsmSelfTestCommand(),
-		hsmPoliciesCommand(), hsmSetPolicyCommand())
+		hsmPolicyOwner.show(), hsmPolicyOwner.change(), hsmFirmwareCommand(), hsmCapacityCommand())
 }
 
 func hsmShowCommand() *cobra.Command {
@@ -69,7 +69,7 @@ func everything(c *link) ([]string, error) {
 	}
 	var lost []string
 	for _, p := range all {
-		of, err := contentsOf(c, p, rolePO, roleCO, roleCU)
+		of, err := contentsOf(c, p, partitionRoles...)
 		if err != nil {
 			return nil, err
 		}
@@ -319,86 +319,4 @@ func hsmSelfTestCommand() *cobra.Command {
 			return nil
 		},
 	}
-}
-
-func hsmPoliciesCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "policies",
-		Short:   "Show the HSM's policies",
-		Example: "  tidelock hsm policies",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			p, err := hsmPolicies(c)
-			if err != nil {
-				return err
-			}
-			return printPolicies(cmd, p)
-		},
-	}
-}
-
-func hsmSetPolicyCommand() *cobra.Command {
-	var p pins
-	var sure confirmation
-	cmd := &cobra.Command{
-		Use:   "set-policy NUMBER=VALUE...",
-		Short: "Change policies of the HSM, as the HSM SO",
-		Long: `set-policy changes policies, all or none. A change in a destructive direction erases
-every partition and asks first.`,
-		Example: "  tidelock hsm set-policy 15=on --dry-run\n  tidelock hsm set-policy 21=off",
-		Args:    cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			settings, err := parseSettings(args)
-			if err != nil {
-				return err
-			}
-			c, err := administer(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			now, err := hsmPolicies(c)
-			if err != nil {
-				return err
-			}
-			ids, values, destructive, err := now.changes(settings)
-			if err != nil {
-				return err
-			}
-			if len(destructive) > 0 || sure.dryRun {
-				info, err := hsmInfo(c)
-				if err != nil {
-					return err
-				}
-				lost, err := lostBy(destructive, func() ([]string, error) { return everything(c) })
-				if err != nil {
-					return err
-				}
-				if ok, err := sure.ask(cmd, info.Label, lost); err != nil || !ok {
-					return err
-				}
-			}
-			s, err := openSession(cmd, c, administration)
-			if err != nil {
-				return err
-			}
-			if err := s.login(cmd, roleSO, &p); err != nil {
-				return err
-			}
-			request := wire.SetHSMPoliciesRequest{Ids: ids, Values: values, Destructive: len(destructive) > 0}
-			var reply wire.SetHSMPoliciesReply
-			if err := s.do(wire.CallSetHSMPolicies, &request, &reply); err != nil {
-				return fmt.Errorf("changing policies: %w", s.explained(err))
-			}
-			return printFields(cmd, []field{{"Changed", "changed", len(ids)}, {"Partitions erased", "erased", reply.Erased}})
-		},
-	}
-	p.flags(cmd, false)
-	sure.flags(cmd)
-	return cmd
 }

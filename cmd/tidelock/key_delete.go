@@ -24,7 +24,11 @@ two halves of a key pair: all of them are deleted, and --dry-run tells which.`,
 			if err := k.check(args); err != nil {
 				return err
 			}
-			s, err := enter(cmd, roleCO, &p)
+			r, err := asRole(cmd, roleCO, roleLCO)
+			if err != nil {
+				return err
+			}
+			s, err := enter(cmd, r, &p)
 			if err != nil {
 				return err
 			}
@@ -55,6 +59,7 @@ two halves of a key pair: all of them are deleted, and --dry-run tells which.`,
 		},
 	}
 	k.flags(cmd)
+	asFlag(cmd, roleCO, roleLCO)
 	partitionFlag(cmd)
 	p.flags(cmd, false)
 	sure.flags(cmd)

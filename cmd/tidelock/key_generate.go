@@ -163,7 +163,11 @@ said afterwards.`,
 			if err != nil {
 				return err
 			}
-			s, err := enter(cmd, roleCO, &p)
+			r, err := asRole(cmd, roleCO, roleLCO)
+			if err != nil {
+				return err
+			}
+			s, err := enter(cmd, r, &p)
 			if err != nil {
 				return err
 			}
@@ -181,6 +185,7 @@ said afterwards.`,
 	f.StringVar(&n.label, "label", "", "label of the key")
 	f.StringVar(&n.id, "id", "", "id of the key, in hexadecimal")
 	f.BoolVar(&n.extractable, "extractable", false, "let the key leave the HSM wrapped under another key")
+	asFlag(cmd, roleCO, roleLCO)
 	partitionFlag(cmd)
 	p.flags(cmd, false)
 	return cmd

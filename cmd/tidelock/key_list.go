@@ -116,7 +116,7 @@ the partition counts it, label and id.`,
 			return listContents(cmd, &p)
 		},
 	}
-	asFlag(cmd, roleCO, roleCU)
+	asFlag(cmd, roleCO, roleLCO, roleCU)
 	partitionFlag(cmd)
 	p.flags(cmd, false)
 	return cmd
@@ -128,7 +128,7 @@ func listContents(cmd *cobra.Command, p *pins) error {
 	if err != nil {
 		return err
 	}
-	r, err := asRole(cmd, roleCO, roleCU)
+	r, err := asRole(cmd, roleCO, roleLCO, roleCU)
 	if err != nil {
 		return err
 	}

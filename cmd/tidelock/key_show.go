@@ -33,7 +33,7 @@ func keyShowCommand() *cobra.Command {
 			if err := k.check(args); err != nil {
 				return err
 			}
-			r, err := asRole(cmd, roleCO, roleCU)
+			r, err := asRole(cmd, roleCO, roleLCO, roleCU)
 			if err != nil {
 				return err
 			}
@@ -56,7 +56,7 @@ func keyShowCommand() *cobra.Command {
 		},
 	}
 	k.flags(cmd)
-	asFlag(cmd, roleCO, roleCU)
+	asFlag(cmd, roleCO, roleLCO, roleCU)
 	partitionFlag(cmd)
 	p.flags(cmd, false)
 	return cmd

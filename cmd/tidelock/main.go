@@ -36,8 +36,10 @@ process, and programs reach them through PKCS#11 (libtidelock.so).`,
   tidelock hsm show`,
 		// Refused before anything is done whose result could not be shown.
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := wantsJSON(cmd)
-			return err
+			if _, err := wantsJSON(cmd); err != nil {
+				return err
+			}
+			return checkFlags(cmd)
 		},
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -47,6 +49,11 @@ process, and programs reach them through PKCS#11 (libtidelock.so).`,
 	root.PersistentFlags().StringP("output", "o", "text", "text or json")
 	group(root, quickstartCommand(), serveCommand(), stopCommand(), statisticsCommand(), topCommand(), autostartCommand(), hsmCommand(), partitionCommand(), auditCommand(), roleCommand(), clientCommand(), keyCommand(), configCommand(), compareCommand(), shellCommand(), manCommand(), versionCommand())
 	markUsage(root)
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		hideFlags(cmd)
+		help(cmd, args)
+	})
 	return root
 }
 

@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/wire"
 )
@@ -22,7 +24,7 @@ resizes and deletes partitions; whoever initialises one becomes its Partition SO
 		Example: "  tidelock partition create payments\n  tidelock partition init --label payments\n  tidelock partition show --partition payments",
 	}, partitionListCommand(), partitionShowCommand(), partitionCreateCommand(), partitionInitCommand(),
 		partitionResizeCommand(), partitionContentsCommand(), partitionDeleteCommand(),
-		partitionPoliciesCommand(), partitionSetPolicyCommand())
+		partitionPolicyOwner.show(), partitionPolicyOwner.change())
 }
 
 func partitionListCommand() *cobra.Command {
@@ -32,24 +34,21 @@ func partitionListCommand() *cobra.Command {
 		Example: "  tidelock partition list",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			all, err := listPartitions(c)
-			if err != nil {
-				return err
-			}
-			rows := make([][]field, len(all))
-			for i, p := range all {
-				rows[i] = []field{
-					{"Slot", "slot", p.slot},
-					{"Label", "label", p.label},
-					{"Serial number", "serial", p.serial},
+			return withServer(cmd, func(c *link) error {
+				all, err := listPartitions(c)
+				if err != nil {
+					return err
 				}
-			}
-			return printTable(cmd, rows)
+				rows := make([][]field, len(all))
+				for i, p := range all {
+					rows[i] = []field{
+						{"Slot", "slot", p.slot},
+						{"Label", "label", p.label},
+						{"Serial number", "serial", p.serial},
+					}
+				}
+				return printTable(cmd, rows)
+			})
 		},
 	}
 }
@@ -60,7 +59,19 @@ func partitionInfo(c *link, p partitionName) (wire.PartitionInfoReply, error) {
 	if err := c.Do(wire.CallPartitionInfo, 0, &wire.PartitionInfoRequest{Slot: p.slot}, &info); err != nil {
 		return info, fmt.Errorf("%v: %w", p, err)
 	}
+	if len(info.RoleFlags) != len(info.Users) {
+		return info, fmt.Errorf("%v: the server's answer is malformed", p)
+	}
 	return info, nil
+}
+
+// roleIn gives the flags of a role's state, where the partition has the role.
+func roleIn(info wire.PartitionInfoReply, r role) (flags uint8, has bool) {
+	i := slices.Index(info.Users, uint64(r.user))
+	if i < 0 {
+		return 0, false
+	}
+	return uint8(info.RoleFlags[i]), true
 }
 
 func partitionShowCommand() *cobra.Command {
@@ -70,40 +81,31 @@ func partitionShowCommand() *cobra.Command {
 		Example: "  tidelock partition show --partition payments",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			p, err := choosePartition(cmd, c)
-			if err != nil {
-				return err
-			}
-			info, err := partitionInfo(c, p)
-			if err != nil {
-				return err
-			}
-			fields := []field{
-				{"Label", "label", info.Label},
-				{"Serial number", "serial", info.Serial},
-				{"Slot", "slot", p.slot},
-				{"State", "state", info.State},
-				{"Version", "version", info.Version},
-				{"Size", "totalBytes", info.TotalBytes},
-				{"Used", "usedBytes", info.UsedBytes},
-				{"Free", "freeBytes", info.FreeBytes},
-				{"Overhead", "overheadBytes", info.OverheadBytes},
-				{"Objects", "objects", info.Objects},
-				{"Sessions", "sessions", info.Sessions},
-			}
-			for _, r := range []role{rolePO, roleCO, roleCU} {
-				state, err := roleState(c, p.slot, r)
+			return withPlace(cmd, func(c *link, p partitionName) error {
+				info, err := partitionInfo(c, p)
 				if err != nil {
 					return err
 				}
-				fields = append(fields, field{r.title, r.name, object(state)["state"]})
-			}
-			return printFields(cmd, fields)
+				fields := []field{
+					{"Label", "label", info.Label},
+					{"Serial number", "serial", info.Serial},
+					{"Slot", "slot", p.slot},
+					{"State", "state", info.State},
+					{"Version", "version", info.Version},
+					{"Size", "totalBytes", info.TotalBytes},
+					{"Used", "usedBytes", info.UsedBytes},
+					{"Free", "freeBytes", info.FreeBytes},
+					{"Overhead", "overheadBytes", info.OverheadBytes},
+					{"Objects", "objects", info.Objects},
+					{"Sessions", "sessions", info.Sessions},
+				}
+				for _, r := range partitionRoles {
+					if flags, has := roleIn(info, r); has {
+						fields = append(fields, field{r.title, r.name, stateName(flags)})
+					}
+				}
+				return printFields(cmd, fields)
+			})
 		},
 	}
 	partitionFlag(cmd)
@@ -138,20 +140,42 @@ func parseSize(text string) (uint64, error) {
 	return n * unit, nil
 }
 
+// versionUnnamed asks for a partition of the version that the HSM makes by itself.
+const versionUnnamed = math.MaxUint8
+
 func partitionCreateCommand() *cobra.Command {
 	var p pins
 	var size string
+	var version uint8
 	cmd := &cobra.Command{
 		Use:   "create LABEL",
 		Short: "Create a partition, as the HSM SO",
 		Long: `create sets room aside for a partition and gives it a slot and a serial number. It is
-assigned to nobody and not initialised: client assign and partition init are next.`,
-		Example: "  tidelock partition create payments\n  tidelock partition create archive --size all --pin-file so.pin",
+assigned to nobody and not initialised: client assign and partition init are next.
+
+From firmware 7.7.0 on a partition is of version 0, which keeps keys in the HSM, or of
+version 1, whose keys may leave it under the partition's own key; without
+--partition-version it is of version 0.`,
+		Example: "  tidelock partition create payments\n  tidelock partition create archive --size all --pin-file so.pin\n  tidelock partition create cards --partition-version 1",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			bytes, err := parseSize(size)
 			if err != nil {
 				return err
+			}
+			request := wire.PartitionCreateRequest{Label: args[0], Size: bytes, Version: versionUnnamed}
+			if cmd.Flags().Changed("partition-version") {
+				if request.Version = version; version > 1 {
+					return wrongUse("--partition-version %d: a partition is of version 0 or 1", version)
+				}
+				c, err := administer(cmd)
+				if err != nil {
+					return err
+				}
+				defer c.Close()
+				if err := needs(c, firmware.PartitionVersions, "--partition-version"); err != nil {
+					return err
+				}
 			}
 			s, err := enter(cmd, roleSO, &p)
 			if err != nil {
@@ -159,7 +183,7 @@ assigned to nobody and not initialised: client assign and partition init are nex
 			}
 			defer s.Close()
 			var reply wire.PartitionCreateReply
-			if err := s.do(wire.CallPartitionCreate, &wire.PartitionCreateRequest{Label: args[0], Size: bytes}, &reply); err != nil {
+			if err := s.do(wire.CallPartitionCreate, &request, &reply); err != nil {
 				return fmt.Errorf("creating the partition: %w", s.explained(err))
 			}
 			return printFields(cmd, []field{
@@ -170,6 +194,8 @@ assigned to nobody and not initialised: client assign and partition init are nex
 		},
 	}
 	cmd.Flags().StringVar(&size, "size", "default", "default (a share of the memory), all (what is free), or bytes (512K, 4M)")
+	cmd.Flags().Uint8Var(&version, "partition-version", 0, "version of the partition, 0 or 1; from firmware 7.7.0 on")
+	since(cmd, "partition-version", firmware.PartitionVersions)
 	p.flags(cmd, false)
 	return cmd
 }
@@ -177,6 +203,7 @@ assigned to nobody and not initialised: client assign and partition init are nex
 func partitionInitCommand() *cobra.Command {
 	var p pins
 	var label, domainFile string
+	var template templateFlags
 	var sure confirmation
 	cmd := &cobra.Command{
 		Use:   "init --label LABEL",
@@ -187,35 +214,44 @@ stays, with his domain; all objects and the other roles are destroyed. No progra
 have a session with the partition.
 
 A domain joins partitions whose objects may be exchanged; without --domain-file it is a
-random one.`,
-		Example: "  tidelock partition init --partition payments --label payments\n  tidelock partition init --label payments --dry-run",
+random one.
+
+A new partition begins with the policies that it was created with, with those of a
+template, or with those of a profile; policies that a template does not name have their
+defaults. --profile strict turns off keys of several purposes, changing them, raw RSA and
+CBC-PAD wrapping of any size (policies 10, 11, 18 and 34).`,
+		Example: "  tidelock partition init --partition payments --label payments\n  tidelock partition init --label payments --dry-run\n  tidelock partition init --label cards --apply-template cards.policies\n  tidelock partition init --label cards --profile strict",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if label == "" {
 				return wrongUse("partition init needs --label LABEL, 1 to 32 characters")
 			}
-			c, err := connect(cmd)
+			policies, err := template.read()
 			if err != nil {
 				return err
 			}
-			defer c.Close()
-			place, err := choosePartition(cmd, c)
-			if err != nil {
-				return err
-			}
-			return initPartition(cmd, c, place, label, domainFile, &p, &sure)
+			request := wire.PartitionInitRequest{Label: label, Policies: policies}
+			return withPlace(cmd, func(c *link, place partitionName) error {
+				return initPartition(cmd, c, place, request, domainFile, &p, &sure)
+			})
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&label, "label", "", "label that the partition gets")
 	f.StringVar(&domainFile, "domain-file", "", "file with the domain in its first line, 1 to 128 characters")
+	template.add(cmd)
 	partitionFlag(cmd)
 	p.flags(cmd, false)
 	sure.flags(cmd)
 	return cmd
 }
 
-func initPartition(cmd *cobra.Command, c *link, place partitionName, label, domainFile string, p *pins, sure *confirmation) error {
+func initPartition(cmd *cobra.Command, c *link, place partitionName, request wire.PartitionInitRequest, domainFile string, p *pins, sure *confirmation) error {
+	if len(request.Policies) > 0 {
+		if err := needs(c, firmware.PolicyTemplates, "a policy template"); err != nil {
+			return err
+		}
+	}
 	var owner wire.RoleStateReply
 	if err := c.Do(wire.CallRoleState, 0, &wire.RoleStateRequest{Slot: place.slot, User: uint64(rolePO.user)}, &owner); err != nil {
 		return fmt.Errorf("the state of the %v: %w", rolePO, err)
@@ -223,7 +259,7 @@ func initPartition(cmd *cobra.Command, c *link, place partitionName, label, doma
 	ask := p.first
 	if owner.Flags&stateInitialized != 0 {
 		ask = p.present
-		lost, err := contentsOf(c, place, roleCO, roleCU)
+		lost, err := contentsOf(c, place, roleCO, roleLCO, roleCU)
 		if err != nil {
 			return err
 		}
@@ -249,20 +285,19 @@ func initPartition(cmd *cobra.Command, c *link, place partitionName, label, doma
 	if err := leave(cmd, place.slot); err != nil {
 		return err
 	}
-	request := wire.PartitionInitRequest{
-		Slot: place.slot, Label: label, PIN: wire.Secret(pin.Expose()), Domain: wire.Secret(domain.Expose()),
-	}
-	if err := c.Do(wire.CallPartitionInit, 0, &request, &wire.PartitionInitReply{}); err != nil {
+	request.Slot, request.PIN, request.Domain = place.slot, wire.Secret(pin.Expose()), wire.Secret(domain.Expose())
+	var reply wire.PartitionInitReply
+	if err := c.Do(wire.CallPartitionInit, 0, &request, &reply); err != nil {
 		if cryptoki.Code(err) == cryptoki.CKR_PIN_INCORRECT {
 			return (&session{link: c, partition: place}).refusedPIN(rolePO, err)
 		}
-		return fmt.Errorf("initialising %v: %w", place, err)
+		return fmt.Errorf("initialising %v: %w", place, refusedPolicies(err, reply.Fault))
 	}
 	return printFields(cmd, []field{
-		{"Partition", "label", label},
+		{"Partition", "label", request.Label},
 		{"Serial number", "serial", place.serial},
 		{"Slot", "slot", place.slot},
-		{"Next", "next", "tidelock role init co --partition " + label},
+		{"Next", "next", "tidelock role init co --partition " + request.Label},
 	})
 }
 
@@ -274,11 +309,7 @@ func contentsOf(c *link, p partitionName, among ...role) ([]string, error) {
 	}
 	lost := []string{fmt.Sprintf("%v: %d objects of %d bytes", p, info.Objects, info.UsedBytes)}
 	for _, r := range among {
-		state, err := roleState(c, p.slot, r)
-		if err != nil {
-			return nil, err
-		}
-		if s := object(state)["state"]; s != stateName(0) {
+		if flags, _ := roleIn(info, r); flags&stateInitialized != 0 {
 			lost = append(lost, fmt.Sprintf("%v: the role %v", p, r))
 		}
 	}
@@ -361,7 +392,7 @@ func partitionContentsCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return listContents(cmd, &p) },
 	}
-	asFlag(cmd, roleCO, roleCU)
+	asFlag(cmd, roleCO, roleLCO, roleCU)
 	partitionFlag(cmd)
 	p.flags(cmd, false)
 	return cmd
@@ -377,7 +408,7 @@ func partitionDeleteCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			before := func(c *link, place partitionName) (bool, error) {
-				lost, err := contentsOf(c, place, rolePO, roleCO, roleCU)
+				lost, err := contentsOf(c, place, partitionRoles...)
 				if err != nil {
 					return false, err
 				}

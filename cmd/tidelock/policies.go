@@ -3,26 +3,30 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/wire"
 )
 
+// Effects of a policy, as the server numbers them.
+const (
+	effectNone = iota
+	effectYes
+	effectRefused
+)
+
 // policies is what a server tells of the policies of one level.
-type policies struct {
-	ids, values, capabilities []uint64
-	names, destructive        []string
-	effects                   []uint64
-}
+type policies struct{ wire.PartitionPoliciesReply }
 
 // check refuses an answer whose columns are of different lengths.
 func (p policies) check() error {
-	n := len(p.ids)
-	if len(p.values) != n || len(p.capabilities) != n || len(p.names) != n || len(p.destructive) != n || len(p.effects) != n {
-		return errors.New("the policies: the server's answer is malformed")
+	for _, n := range []int{len(p.Values), len(p.Capabilities), len(p.Names), len(p.Destructive), len(p.Effects), len(p.Abouts), len(p.Rules), len(p.Verified)} {
+		if n != len(p.Ids) {
+			return errors.New("the policies: the server's answer is malformed")
+		}
 	}
 	return nil
 }
@@ -30,195 +34,190 @@ func (p policies) check() error {
 // row is the policy at index i, as a table shows it.
 func (p policies) row(i int) []field {
 	return []field{
-		{"Policy", "policy", p.ids[i]},
-		{"Name", "name", p.names[i]},
-		{"Value", "value", p.values[i]},
-		{"Capability", "capability", p.capabilities[i]},
-		{"Destructive", "destructive", p.destructive[i]},
-		{"In force", "inForce", p.effects[i] != 0},
+		{"Policy", "policy", p.Ids[i]},
+		{"Name", "name", p.Names[i]},
+		{"Value", "value", p.Values[i]},
+		{"Capability", "capability", p.Capabilities[i]},
+		{"Erases", "destructive", p.Destructive[i]},
+		{"Effect", "effect", [...]string{"none", "yes", "refused"}[min(p.Effects[i], effectRefused)]},
 	}
 }
 
-// find gives the index of a policy.
+// whole is everything that is known of the policy at index i.
+func (p policies) whole(i int) []field {
+	erases := map[string]string{"on": "when it goes up", "off": "when it goes down", "both": "when it changes"}[p.Destructive[i]]
+	if erases == "" {
+		erases = "never"
+	}
+	effect := [...]string{"no effect in this release", "in force", "stays as it is: nothing in this release would obey another value"}[min(p.Effects[i], effectRefused)]
+	rules := p.Rules[i]
+	if rules == "" {
+		rules = "none"
+	}
+	return []field{
+		{"Policy", "policy", p.Ids[i]},
+		{"Name", "name", p.Names[i]},
+		{"What it is", "about", p.Abouts[i]},
+		{"Value", "value", p.Values[i]},
+		{"Capability", "capability", p.Capabilities[i]},
+		{"Erases", "erases", erases},
+		{"Effect", "effect", effect},
+		{"Rules", "rules", rules},
+		{"Documented", "verified", p.Verified[i] != 0},
+	}
+}
+
+// find gives the index of a policy. Error: CKR_POLICY_ID_INVALID.
 func (p policies) find(id uint64) (int, error) {
-	for i := range p.ids {
-		if p.ids[i] == id {
-			return i, nil
-		}
+	if i := slices.Index(p.Ids, id); i >= 0 {
+		return i, nil
 	}
-	return 0, fmt.Errorf("there is no policy %d", id)
+	return 0, reasoned{cryptoki.Errorf(cryptoki.CKR_POLICY_ID_INVALID, "there is no policy %d at this firmware level", id)}
 }
 
-// destroys tells whether going from the present value to another may erase, by the
+// value is the value of a policy, 0 when it is not there.
+func (p policies) value(id uint64) uint64 {
+	if i := slices.Index(p.Ids, id); i >= 0 {
+		return p.Values[i]
+	}
+	return 0
+}
+
+// destroys tells whether going from the present value to another erases, by the
 // word that the server has for the direction.
 func (p policies) destroys(i int, value uint64) bool {
-	switch p.destructive[i] {
-	case "", "no":
-		return false
+	switch p.Destructive[i] {
 	case "on":
-		return p.values[i] == 0 && value != 0
+		return value > p.Values[i]
 	case "off":
-		return p.values[i] != 0 && value == 0
+		return value < p.Values[i]
+	case "both":
+		return value != p.Values[i]
 	}
-	return value != p.values[i]
+	return false
 }
 
-func hsmPolicies(c *link) (policies, error) {
-	var r wire.HSMPoliciesReply
-	if err := c.Do(wire.CallHSMPolicies, 0, &wire.HSMPoliciesRequest{}, &r); err != nil {
-		return policies{}, fmt.Errorf("the HSM's policies: %w", err)
-	}
-	p := policies{r.Ids, r.Values, r.Capabilities, r.Names, r.Destructive, r.Effects}
-	return p, p.check()
+// policyOwner is the HSM or a partition, for the commands that are alike for both.
+type policyOwner struct {
+	command   string // that the owner's commands are under
+	of        string // whose policies, for people
+	officer   role   // who changes them
+	erases    string // title for whether a change has erased
+	templates bool   // the policies go into files
+	// long and example are those of set-policy.
+	long, example string
+	// connect, flags and place find the owner; list asks for its policies, lost for what
+	// erasing takes away, and set makes the changes. fault is why the server would not.
+	connect func(cmd *cobra.Command) (*link, error)
+	flags   func(cmd *cobra.Command)
+	place   func(cmd *cobra.Command, c *link) (partitionName, error)
+	list    func(c *link, place partitionName) (policies, error)
+	lost    func(c *link, place partitionName, ch changes) ([]string, error)
+	set     func(s *session, ch changes) (erased bool, fault string, err error)
 }
 
-func partitionPolicies(c *link, place partitionName) (policies, error) {
-	var r wire.PartitionPoliciesReply
-	if err := c.Do(wire.CallPartitionPolicies, 0, &wire.PartitionPoliciesRequest{Slot: place.slot}, &r); err != nil {
-		return policies{}, fmt.Errorf("the policies of %v: %w", place, err)
-	}
-	p := policies{r.Ids, r.Values, r.Capabilities, r.Names, r.Destructive, r.Effects}
-	return p, p.check()
-}
-
-func printPolicies(cmd *cobra.Command, p policies) error {
-	rows := make([][]field, len(p.ids))
-	for i := range rows {
-		rows[i] = p.row(i)
-	}
-	return printTable(cmd, rows)
-}
-
-// setting is one NUMBER=VALUE of a command line.
-type setting struct{ id, value uint64 }
-
-// parseSettings reads the changes that are asked for.
-func parseSettings(args []string) ([]setting, error) {
-	settings := make([]setting, len(args))
-	for i, a := range args {
-		id, value, found := strings.Cut(a, "=")
-		n, err := strconv.ParseUint(id, 10, 32)
-		v, err2 := strconv.ParseUint(value, 10, 64)
-		switch value {
-		case "on":
-			v, err2 = 1, nil
-		case "off":
-			v, err2 = 0, nil
+var hsmPolicyOwner = policyOwner{
+	command: "hsm", of: "the HSM", officer: roleSO, erases: "Partitions erased",
+	long:    "A change in a destructive direction erases every partition, and asks first.",
+	example: "  tidelock hsm set-policy 15=on --dry-run\n  tidelock hsm set-policy 21=off",
+	connect: administer,
+	flags:   func(*cobra.Command) {},
+	place: func(cmd *cobra.Command, c *link) (partitionName, error) {
+		info, err := hsmInfo(c)
+		return partitionName{slot: wire.AdminSlot, label: info.Label}, err
+	},
+	list: func(c *link, _ partitionName) (policies, error) {
+		var r wire.HSMPoliciesReply
+		if err := c.Do(wire.CallHSMPolicies, 0, &wire.HSMPoliciesRequest{}, &r); err != nil {
+			return policies{}, fmt.Errorf("the HSM's policies: %w", err)
 		}
-		if !found || err != nil || err2 != nil {
-			return nil, wrongUse("%q: a change is NUMBER=VALUE, such as 15=1 or 15=on", a)
-		}
-		settings[i] = setting{n, v}
-	}
-	return settings, nil
+		p := policies{wire.PartitionPoliciesReply(r)}
+		return p, p.check()
+	},
+	lost: func(c *link, _ partitionName, _ changes) ([]string, error) { return everything(c) },
+	set: func(s *session, ch changes) (bool, string, error) {
+		request := wire.SetHSMPoliciesRequest{Ids: ch.ids, Values: ch.values, Destructive: len(ch.destructive) > 0}
+		var reply wire.SetHSMPoliciesReply
+		err := s.do(wire.CallSetHSMPolicies, &request, &reply)
+		return reply.Erased, reply.Fault, err
+	},
 }
 
-// changes are the settings in the form of a request, and the policies among them
-// whose change destroys.
-func (p policies) changes(settings []setting) (ids, values []uint64, destructive []string, err error) {
-	for _, s := range settings {
-		i, err := p.find(s.id)
-		if err != nil {
-			return nil, nil, nil, err
+var partitionPolicyOwner = policyOwner{
+	command: "partition", of: "a partition", officer: rolePO, erases: "Objects erased", templates: true,
+	long: `A change in a destructive direction erases the partition's objects, and asks first; label,
+domain and roles stay. With policy 41 a partition becomes of version 1, which keeps its
+objects, or of version 0, which erases them and takes the Limited Crypto Officer away.`,
+	example: `  tidelock partition set-policy 20=5 --partition payments
+  tidelock partition set-policy 0=off 1=on --dry-run
+  tidelock partition set-policy 41=1`,
+	connect: connect,
+	flags:   partitionFlag,
+	place:   choosePartition,
+	list: func(c *link, place partitionName) (policies, error) {
+		var p policies
+		if err := c.Do(wire.CallPartitionPolicies, 0, &wire.PartitionPoliciesRequest{Slot: place.slot}, &p.PartitionPoliciesReply); err != nil {
+			return policies{}, fmt.Errorf("the policies of %v: %w", place, err)
 		}
-		ids, values = append(ids, s.id), append(values, s.value)
-		if p.destroys(i, s.value) {
-			destructive = append(destructive, fmt.Sprintf("policy %d (%s) from %d to %d", s.id, p.names[i], p.values[i], s.value))
+		return p, p.check()
+	},
+	lost: func(c *link, place partitionName, ch changes) ([]string, error) {
+		if ch.endsVersion {
+			return contentsOf(c, place, roleLCO)
 		}
-	}
-	return ids, values, destructive, nil
+		return contentsOf(c, place)
+	},
+	set: func(s *session, ch changes) (bool, string, error) {
+		request := wire.SetPartitionPoliciesRequest{Ids: ch.ids, Values: ch.values, Destructive: len(ch.destructive) > 0}
+		var reply wire.SetPartitionPoliciesReply
+		err := s.do(wire.CallSetPartitionPolicies, &request, &reply)
+		return reply.Erased, reply.Fault, err
+	},
 }
 
-func partitionPoliciesCommand() *cobra.Command {
+// show is the command that lists the owner's policies.
+func (o policyOwner) show() *cobra.Command {
+	var verbose bool
+	var template string
 	cmd := &cobra.Command{
-		Use:     "policies",
-		Short:   "Show the policies of a partition",
-		Example: "  tidelock partition policies --partition payments",
+		Use:   "policies",
+		Short: "Show the policies of " + o.of,
+		Long: `policies lists the policies with their values and capabilities, the direction in which a
+change erases (on: the value goes up, off: it goes down) and whether anything in this
+release obeys the value. --verbose tells all of each: what it is, what it depends on,
+and whether defaults and directions are documented ones or the best reading of what is
+known.`,
+		Example: fmt.Sprintf("  tidelock %s policies\n  tidelock %s policies --verbose", o.command, o.command),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			place, err := choosePartition(cmd, c)
-			if err != nil {
-				return err
-			}
-			p, err := partitionPolicies(c, place)
-			if err != nil {
-				return err
-			}
-			return printPolicies(cmd, p)
-		},
-	}
-	partitionFlag(cmd)
-	return cmd
-}
-
-func partitionSetPolicyCommand() *cobra.Command {
-	var p pins
-	var sure confirmation
-	cmd := &cobra.Command{
-		Use:   "set-policy NUMBER=VALUE...",
-		Short: "Change policies of a partition, as its Partition SO",
-		Long: `set-policy changes policies, all or none. A change in a destructive direction erases the
-partition's objects and asks first.`,
-		Example: "  tidelock partition set-policy 20=5 --partition payments",
-		Args:    cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			settings, err := parseSettings(args)
-			if err != nil {
-				return err
-			}
-			c, place, err := placeOf(cmd, rolePO)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			now, err := partitionPolicies(c, place)
-			if err != nil {
-				return err
-			}
-			ids, values, destructive, err := now.changes(settings)
-			if err != nil {
-				return err
-			}
-			if len(destructive) > 0 || sure.dryRun {
-				lost, err := lostBy(destructive, func() ([]string, error) { return contentsOf(c, place) })
+			return withServer(cmd, func(c *link) error {
+				place, err := o.place(cmd, c)
 				if err != nil {
 					return err
 				}
-				if ok, err := sure.ask(cmd, place.label, lost); err != nil || !ok {
+				if template != "" {
+					return exportTemplate(cmd, c, place, template)
+				}
+				p, err := o.list(c, place)
+				if err != nil {
 					return err
 				}
-			}
-			s, err := openSession(cmd, c, place)
-			if err != nil {
-				return err
-			}
-			if err := s.login(cmd, rolePO, &p); err != nil {
-				return err
-			}
-			request := wire.SetPartitionPoliciesRequest{Ids: ids, Values: values, Destructive: len(destructive) > 0}
-			var reply wire.SetPartitionPoliciesReply
-			if err := s.do(wire.CallSetPartitionPolicies, &request, &reply); err != nil {
-				return fmt.Errorf("changing policies: %w", s.explained(err))
-			}
-			return printFields(cmd, []field{{"Changed", "changed", len(ids)}, {"Objects erased", "erased", reply.Erased}})
+				show, print := p.row, printTable
+				if verbose {
+					show, print = p.whole, printEach
+				}
+				rows := make([][]field, len(p.Ids))
+				for i := range rows {
+					rows[i] = show(i)
+				}
+				return print(cmd, rows)
+			})
 		},
 	}
-	partitionFlag(cmd)
-	p.flags(cmd, false)
-	sure.flags(cmd)
-	return cmd
-}
-
-// lostBy is what destructive changes take with them; nothing when there are none.
-func lostBy(destructive []string, contents func() ([]string, error)) ([]string, error) {
-	if len(destructive) == 0 {
-		return nil, nil
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "tell everything of each policy")
+	if o.templates {
+		cmd.Flags().StringVar(&template, "export-template", "", "file that the values are written to, for `partition init --apply-template`")
 	}
-	lost, err := contents()
-	return append(lost, destructive...), err
+	o.flags(cmd)
+	return cmd
 }

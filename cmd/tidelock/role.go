@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/wire"
 )
 
@@ -15,8 +16,9 @@ func roleCommand() *cobra.Command {
 		Use:   "role",
 		Short: "Who may do what, and their PINs",
 		Long: `The roles are so (HSM SO) and auditor (Auditor) of the HSM, and po (Partition SO), co
-(Crypto Officer) and cu (Crypto User) of each partition. The Partition SO makes the
-Crypto Officer, who makes the Crypto User. Wrong PINs in a row have consequences: three
+(Crypto Officer) and cu (Crypto User) of each partition; a partition of version 1 has
+lco (Limited Crypto Officer) too, who does with keys what the Crypto Officer does, and
+makes no roles. The Partition SO makes the Crypto Officer, who makes the others. Wrong PINs in a row have consequences: three
 of the HSM SO zeroize the HSM, ten of a Partition SO zeroize his partition, and the
 others are locked.`,
 		Example: "  tidelock role init co --partition payments\n  tidelock role changepw co --partition payments",
@@ -57,6 +59,25 @@ func roleState(c *link, slot uint64, r role) ([]field, error) {
 	}, nil
 }
 
+// hasRole refuses the Limited Crypto Officer of a partition that has none.
+func hasRole(c *link, p partitionName, r role) error {
+	if r != roleLCO {
+		return nil
+	}
+	if err := needs(c, firmware.PartitionVersions, "the "+r.title); err != nil {
+		return err
+	}
+	info, err := partitionInfo(c, p)
+	if err != nil {
+		return err
+	}
+	if _, has := roleIn(info, r); !has {
+		return reasoned{cryptoki.Errorf(cryptoki.CKR_USER_PIN_NOT_INITIALIZED,
+			"%v is of version %d, and only one of version 1 has a %v (`tidelock partition set-policy 41=1`)", p, info.Version, r)}
+	}
+	return nil
+}
+
 func roleListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -91,7 +112,14 @@ still bear; on the administrator's socket also those of the HSM.`,
 				if err != nil {
 					return err
 				}
-				for _, r := range []role{rolePO, roleCO, roleCU} {
+				info, err := partitionInfo(c, p)
+				if err != nil {
+					return err
+				}
+				for _, r := range partitionRoles {
+					if _, has := roleIn(info, r); !has {
+						continue
+					}
 					row, err := roleState(c, p.slot, r)
 					if err != nil {
 						return err
@@ -108,7 +136,7 @@ still bear; on the administrator's socket also those of the HSM.`,
 
 func roleShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               "show {so|auditor|po|co|cu}",
+		Use:               "show {so|auditor|po|co|lco|cu}",
 		Short:             "Show the state of a role",
 		Example:           "  tidelock role show co --partition payments",
 		Args:              cobra.ExactArgs(1),
@@ -123,6 +151,9 @@ func roleShowCommand() *cobra.Command {
 				return err
 			}
 			defer c.Close()
+			if err := hasRole(c, slot, r); err != nil {
+				return err
+			}
 			state, err := roleState(c, slot.slot, r)
 			if err != nil {
 				return err
@@ -137,11 +168,11 @@ func roleShowCommand() *cobra.Command {
 func roleInitCommand() *cobra.Command {
 	var p pins
 	cmd := &cobra.Command{
-		Use:   "init {co|cu|auditor}",
+		Use:   "init {co|lco|cu|auditor}",
 		Short: "Give a role its first PIN",
-		Long: `init makes the Crypto Officer (the Partition SO logs in), the Crypto User (the Crypto
-Officer logs in) or the Auditor (nobody logs in; on the administrator's socket). The PIN
-of co and cu is an initial one: its holder changes it before he can do anything. The HSM
+		Long: `init makes the Crypto Officer (the Partition SO logs in), the Limited Crypto Officer or
+the Crypto User (the Crypto Officer logs in), or the Auditor (nobody logs in; on the
+administrator's socket). The PIN of co, lco and cu is an initial one: its holder changes it before he can do anything. The HSM
 SO is made by hsm init, a Partition SO by partition init.
 
 The PIN that logs in is asked for first, then the new one; for the auditor only the new
@@ -150,9 +181,9 @@ one.`,
   tidelock role init co --pin-file po.pin --new-pin-file co.pin
   tidelock role init auditor`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeRole(roleCO, roleCU, roleAuditor),
+		ValidArgsFunction: completeRole(roleCO, roleLCO, roleCU, roleAuditor),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := parseRole(args[0], roleCO, roleCU, roleAuditor)
+			r, err := parseRole(args[0], roleCO, roleLCO, roleCU, roleAuditor)
 			if err != nil {
 				return err
 			}
@@ -188,7 +219,10 @@ func superior(cmd *cobra.Command, r role, p *pins) (*session, error) {
 	switch r {
 	case roleCO:
 		return enter(cmd, rolePO, p)
-	case roleCU:
+	case roleLCO, roleCU:
+		if err := withPlace(cmd, func(c *link, place partitionName) error { return hasRole(c, place, r) }); err != nil {
+			return nil, err
+		}
 		return enter(cmd, roleCO, p)
 	}
 	c, err := administer(cmd)
@@ -209,7 +243,7 @@ func superior(cmd *cobra.Command, r role, p *pins) (*session, error) {
 func roleChangeCommand() *cobra.Command {
 	var p pins
 	cmd := &cobra.Command{
-		Use:   "changepw {so|auditor|po|co|cu}",
+		Use:   "changepw {so|auditor|po|co|lco|cu}",
 		Short: "Change a role's own PIN",
 		Long: `changepw asks for the PIN that the role has and for the new one. A wrong present PIN
 counts like a wrong login.`,
@@ -264,16 +298,17 @@ counts like a wrong login.`,
 func roleResetCommand() *cobra.Command {
 	var p pins
 	cmd := &cobra.Command{
-		Use:   "resetpw {co|cu}",
+		Use:   "resetpw {co|lco|cu}",
 		Short: "Give a role another PIN, and unlock it",
 		Long: `resetpw sets the PIN of the Crypto Officer (the Partition SO logs in, and HSM policy 15
-must have been on when the partition was initialised) or of the Crypto User (the Crypto Officer logs in). It
-unlocks the role; what the partition holds stays.`,
+must have been on when the partition was initialised), or of the Limited Crypto Officer
+or the Crypto User (the Crypto Officer logs in). It unlocks the role; what the partition
+holds stays.`,
 		Example:           "  tidelock role resetpw cu --partition payments",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeRole(roleCO, roleCU),
+		ValidArgsFunction: completeRole(roleCO, roleLCO, roleCU),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := parseRole(args[0], roleCO, roleCU)
+			r, err := parseRole(args[0], roleCO, roleLCO, roleCU)
 			if err != nil {
 				return err
 			}

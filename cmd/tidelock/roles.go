@@ -20,10 +20,15 @@ var (
 	roleAuditor = role{"auditor", "Auditor", cryptoki.CKU_AUDIT, true}
 	rolePO      = role{"po", "Partition SO", cryptoki.CKU_SO, false}
 	roleCO      = role{"co", "Crypto Officer", cryptoki.CKU_USER, false}
+	roleLCO     = role{"lco", "Limited Crypto Officer", cryptoki.CKU_LIMITED_CRYPTO_OFFICER, false}
 	roleCU      = role{"cu", "Crypto User", cryptoki.CKU_CRYPTO_USER, false}
 )
 
-var roles = []role{roleSO, roleAuditor, rolePO, roleCO, roleCU}
+var roles = []role{roleSO, roleAuditor, rolePO, roleCO, roleLCO, roleCU}
+
+// partitionRoles are those of a partition; only one of version 1 has the Limited Crypto
+// Officer.
+var partitionRoles = []role{rolePO, roleCO, roleLCO, roleCU}
 
 // String names the role for people.
 func (r role) String() string { return r.title }

@@ -60,6 +60,18 @@ func choosePartition(cmd *cobra.Command, c *link) (partitionName, error) {
 	return pickPartition(wanted, all)
 }
 
+// withPlace lets a command speak to the server about the partition that the command line
+// means.
+func withPlace(cmd *cobra.Command, do func(c *link, place partitionName) error) error {
+	return withServer(cmd, func(c *link) error {
+		place, err := choosePartition(cmd, c)
+		if err != nil {
+			return err
+		}
+		return do(c, place)
+	})
+}
+
 // pickPartition finds what wanted names: a label before a serial number before a slot.
 func pickPartition(wanted string, all []partitionName) (partitionName, error) {
 	if wanted == "" {
