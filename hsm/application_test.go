@@ -216,6 +216,8 @@ func TestEveryCall(t *testing.T) {
 	want(t, "draining nothing", rv, cryptoki.CKR_OPERATION_NOT_INITIALIZED)
 	s.must(s.cancel(mech.Digest))
 
+	s.testKeyCalls()
+
 	var random [2]wire.GenerateRandomReply
 	for i := range random {
 		s.must(s.do(wire.CallGenerateRandom, &wire.GenerateRandomRequest{Length: 32}, &random[i]))
@@ -252,6 +254,7 @@ func TestEveryCall(t *testing.T) {
 	c.resume(nil, readWrite)
 	c.testAudit()
 	b.testAdministration(c.saw)
+	newHSM(t).testFirmware(c.saw)
 	c.must(c.call(wire.CallStatistics, 0, &wire.StatisticsRequest{}, &wire.StatisticsReply{}))
 	c.must(c.call(wire.CallStop, 0, &wire.StopRequest{}, &wire.StopReply{}))
 	c.must(c.call(wire.CallGoodbye, 0, &wire.GoodbyeRequest{}, &wire.GoodbyeReply{}))

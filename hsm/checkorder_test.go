@@ -99,7 +99,7 @@ func TestCheckOrder(t *testing.T) {
 	ecKey := func(pairs ...any) cryptoki.Template {
 		return append(attrs(cryptoki.CKA_CLASS, cryptoki.CKO_PRIVATE_KEY, cryptoki.CKA_KEY_TYPE, cryptoki.CKK_EC, cryptoki.CKA_EC_PARAMS, p256), attrs(pairs...)...)
 	}
-	p521 := []byte{0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23}
+	brainpool := []byte{0x06, 0x09, 0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x07}
 	badKey := bytes.Repeat([]byte{0xff}, 32) // above the order of P-256
 	aes := func(pairs ...any) cryptoki.Template { return attrs(append(pairs, cryptoki.CKA_VALUE_LEN, 16)...) }
 
@@ -320,12 +320,12 @@ func TestCheckOrder(t *testing.T) {
 			return only(e.noRO.generate(newToken(), aesKeyGen, aes(cryptoki.CKA_TOKEN, true)))
 		}},
 		{"C_GenerateKey, C_GenerateKeyPair", cryptoki.CKR_USER_NOT_LOGGED_IN, cryptoki.CKR_CURVE_NOT_SUPPORTED, "nobody logged in, a curve that is not offered", func(e *scene) cryptoki.RV {
-			_, _, rv := e.none.generatePair(newToken(), ecKeyPairGen, attrs(cryptoki.CKA_EC_PARAMS, p521), nil)
+			_, _, rv := e.none.generatePair(newToken(), ecKeyPairGen, attrs(cryptoki.CKA_EC_PARAMS, brainpool), nil)
 			return rv
 		}},
 		{"C_GenerateKey, C_GenerateKeyPair", cryptoki.CKR_CURVE_NOT_SUPPORTED, cryptoki.CKR_DEVICE_MEMORY, "a curve that is not offered, no room", func(e *scene) cryptoki.RV {
 			e.fillMemory()
-			_, _, rv := e.user.generatePair(newToken(), ecKeyPairGen, attrs(cryptoki.CKA_EC_PARAMS, p521), nil)
+			_, _, rv := e.user.generatePair(newToken(), ecKeyPairGen, attrs(cryptoki.CKA_EC_PARAMS, brainpool), nil)
 			return rv
 		}},
 	} {

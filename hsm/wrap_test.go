@@ -57,9 +57,10 @@ func (s session) aes(pairs ...any) uint64 {
 }
 
 var (
-	keyWrap    = cryptoki.New(cryptoki.CKM_AES_KEY_WRAP)
-	keyWrapPad = cryptoki.New(cryptoki.CKM_AES_KEY_WRAP_KWP)
-	hkdf       = cryptoki.NewHKDF(cryptoki.CKM_HKDF_DERIVE, cryptoki.HKDFParameters{
+	keyWrap       = cryptoki.New(cryptoki.CKM_AES_KEY_WRAP)
+	genericKeyGen = cryptoki.New(cryptoki.CKM_GENERIC_SECRET_KEY_GEN)
+	keyWrapPad    = cryptoki.New(cryptoki.CKM_AES_KEY_WRAP_KWP)
+	hkdf          = cryptoki.NewHKDF(cryptoki.CKM_HKDF_DERIVE, cryptoki.HKDFParameters{
 		Extract: true, Expand: true, HashAlg: cryptoki.CKM_SHA256, SaltType: cryptoki.CKF_HKDF_SALT_NULL, Info: []byte("info"),
 	})
 	secretAES = attrs(cryptoki.CKA_CLASS, cryptoki.CKO_SECRET_KEY, cryptoki.CKA_KEY_TYPE, cryptoki.CKK_AES)
@@ -77,6 +78,19 @@ func (s session) encrypted(key uint64) []byte {
 	p, rv := s.fused(mech.Encrypt, cbc, key, []byte("a block to compare keys by"), nil, anyRoom)
 	s.must(rv)
 	return bytes.Clone(p.Output)
+}
+
+// testKeyCalls uses each call that makes something of a key.
+func (s session) testKeyCalls() {
+	s.t.Helper()
+	kek := s.aes(cryptoki.CKA_WRAP, true, cryptoki.CKA_UNWRAP, true)
+	wrapped := s.mustWrap(keyWrap, kek, s.aes(cryptoki.CKA_EXTRACTABLE, true))
+	s.must(only(s.unwrap(newToken(), keyWrap, kek, wrapped, secretAES)))
+	base, rv := s.generate(newToken(), genericKeyGen, attrs(cryptoki.CKA_VALUE_LEN, 32, cryptoki.CKA_DERIVE, true))
+	s.must(rv)
+	s.must(only(s.derive(newToken(), hkdf, base, nil)))
+	s.mustInit(mech.Digest, sha256, 0)
+	want(s.t, "digesting a key by default", s.digestKey(kek), cryptoki.CKR_KEY_INDIGESTIBLE)
 }
 
 func TestWrapAndUnwrapSecretKeys(t *testing.T) {
@@ -244,7 +258,7 @@ func TestTemplatesOfKeys(t *testing.T) {
 	_, rv = s.unwrap(newToken(), keyWrap, kek, wrapped, with(secretAES, cryptoki.CKA_EXTRACTABLE, true))
 	want(t, "against the template", rv, cryptoki.CKR_TEMPLATE_INCONSISTENT)
 
-	generic, rv := s.generate(newToken(), cryptoki.New(cryptoki.CKM_GENERIC_SECRET_KEY_GEN), attrs(cryptoki.CKA_VALUE_LEN, 32, cryptoki.CKA_DERIVE, true,
+	generic, rv := s.generate(newToken(), genericKeyGen, attrs(cryptoki.CKA_VALUE_LEN, 32, cryptoki.CKA_DERIVE, true,
 		cryptoki.CKA_DERIVE_TEMPLATE, templateOf(cryptoki.CKA_VALUE_LEN, 16)))
 	s.must(rv)
 	derived, rv := s.derive(newToken(), hkdf, generic, nil)
@@ -261,7 +275,7 @@ func TestDerive(t *testing.T) {
 	s := b.user()
 	generic := func(pairs ...any) uint64 {
 		t.Helper()
-		h, rv := s.generate(newToken(), cryptoki.New(cryptoki.CKM_GENERIC_SECRET_KEY_GEN), with(attrs(pairs...), cryptoki.CKA_VALUE_LEN, 32, cryptoki.CKA_DERIVE, true))
+		h, rv := s.generate(newToken(), genericKeyGen, with(attrs(pairs...), cryptoki.CKA_VALUE_LEN, 32, cryptoki.CKA_DERIVE, true))
 		s.must(rv)
 		return h
 	}
@@ -311,7 +325,7 @@ func TestWrapCallsAreRepeatedAndAudited(t *testing.T) {
 	kek := s.aes(cryptoki.CKA_TOKEN, true, cryptoki.CKA_WRAP, true, cryptoki.CKA_UNWRAP, true)
 	key := s.aes(cryptoki.CKA_EXTRACTABLE, true, cryptoki.CKA_TOKEN, true)
 	stuck := s.aes(cryptoki.CKA_TOKEN, true)
-	base, rv := s.generate(newToken(), cryptoki.New(cryptoki.CKM_GENERIC_SECRET_KEY_GEN), attrs(cryptoki.CKA_VALUE_LEN, 32, cryptoki.CKA_DERIVE, true, cryptoki.CKA_TOKEN, true))
+	base, rv := s.generate(newToken(), genericKeyGen, attrs(cryptoki.CKA_VALUE_LEN, 32, cryptoki.CKA_DERIVE, true, cryptoki.CKA_TOKEN, true))
 	s.must(rv)
 	auditor := b.dial(owner)
 	auditor.must(auditor.hello(newIdentity()))
@@ -479,7 +493,7 @@ func TestKeyManagementOff(t *testing.T) {
 	s := b.user()
 	kek := s.aes(cryptoki.CKA_TOKEN, true, cryptoki.CKA_WRAP, true, cryptoki.CKA_UNWRAP, true)
 	key := s.aes(cryptoki.CKA_TOKEN, true, cryptoki.CKA_EXTRACTABLE, true, cryptoki.CKA_ENCRYPT, true)
-	base, rv := s.generate(newToken(), cryptoki.New(cryptoki.CKM_GENERIC_SECRET_KEY_GEN), attrs(cryptoki.CKA_VALUE_LEN, 32, cryptoki.CKA_DERIVE, true, cryptoki.CKA_TOKEN, true))
+	base, rv := s.generate(newToken(), genericKeyGen, attrs(cryptoki.CKA_VALUE_LEN, 32, cryptoki.CKA_DERIVE, true, cryptoki.CKA_TOKEN, true))
 	s.must(rv)
 	wrapped := s.mustWrap(keyWrap, kek, key)
 	b.setPartition(policy.Change{ID: policy.KeyManagement, Value: 0})
