@@ -496,3 +496,23 @@ func TestPublishedCapacity(t *testing.T) {
 		}
 	}
 }
+
+// testFirmware makes every call about the firmware once.
+func (b *box) testFirmware(saw func(wire.Call)) {
+	so := b.officer()
+	so.saw = saw
+	if _, rv := so.plan("7.9.0"); rv != cryptoki.CKR_OK {
+		b.t.Error(rv)
+	}
+	var capacity wire.CapacityReply
+	so.must(so.call(wire.CallCapacity, 0, &wire.CapacityRequest{}, &capacity))
+	_, rv := so.updateFirmware("7.9.0")
+	so.must(rv)
+	again := b.officer()
+	again.saw = saw
+	level, rv := again.rollbackFirmware()
+	again.must(rv)
+	if info := again.firmware(); info.Level != level || level != "7.8.0" {
+		b.t.Errorf("the firmware is %+v", info)
+	}
+}

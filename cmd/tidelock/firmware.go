@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,9 +37,14 @@ func firmwareInfo(c *link) (s firmwareState, err error) {
 	return s, err
 }
 
+// levels print with commas between them.
+type levels []string
+
+func (l levels) String() string { return strings.Join(l, ", ") }
+
 // updates are the levels to which the HSM may be updated.
-func (s firmwareState) updates() []string {
-	list := []string{}
+func (s firmwareState) updates() levels {
+	list := levels{}
 	for _, l := range firmware.Levels() {
 		if firmware.CanUpdate(s.Current, l) == nil {
 			list = append(list, l.String())
