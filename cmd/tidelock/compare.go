@@ -26,8 +26,9 @@ func compareCommand() *cobra.Command {
 		Long: `Show what the kinds of partition do: those before firmware 7.7.0, version 0 and
 version 1. For each row a scenario makes HSMs in a scratch directory, works with them
 through the command line and the PKCS#11 library, checks the answers, and tells what it
-has observed. Rows without a scenario are shown as open. The exit status is 1 when a
-row fails. No HSM of yours is touched.`,
+has observed. Rows without a scenario are shown as open, those whose scenario leaves
+something out as partly. The exit status is 1 when a row fails. No HSM of yours is
+touched.`,
 		Example: "  tidelock compare\n  tidelock compare TOK-1 ROL-3 --verbose\n  tidelock compare --html comparison.html",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			asJSON, err := wantsJSON(cmd)
