@@ -78,7 +78,7 @@ soak: deps build ## Work for 30 minutes with 64 sessions; fails on an error or g
 
 .PHONY: crash
 crash: ## Kill the server 10,000 times, flip 100,000 bits of its store
-	TIDELOCK_CRASH_KILLS=10000 TIDELOCK_CRASH_FLIPS=100000 TIDELOCK_CRASH_QUICKSTARTS=500 TIDELOCK_CRASH_STARTS=500 \
+	TIDELOCK_CRASH_KILLS=10000 TIDELOCK_CRASH_FLIPS=100000 TIDELOCK_CRASH_QUICKSTARTS=500 TIDELOCK_CRASH_STARTS=500 TIDELOCK_CRASH_UPDATES=200 \
 		$(GO) test -count=1 -timeout 3h -v ./test/crash
 
 .PHONY: fuzz
