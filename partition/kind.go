@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"slices"
 	"time"
 
 	"tidelock.dev/tidelock/audit"
@@ -50,8 +51,9 @@ type roleRule struct {
 	pause time.Duration
 	// private says that the role has a wrap of PartKEK, and sees private objects.
 	private bool
-	// writes says that the role makes, changes and destroys token objects.
-	writes bool
+	// writes says that the role makes, changes and destroys token objects, publishes that
+	// it makes public ones.
+	writes, publishes bool
 	// maker is the role that makes this one, RoleNone one that makes itself.
 	maker Role
 	// versioned says that only a partition of version 1 has the role.
@@ -67,15 +69,15 @@ var roleRules = map[Role]roleRule{
 	},
 	RoleCryptoOfficer: {
 		name: "Crypto Officer", kind: Application, user: cryptoki.CKU_USER, audit: audit.RoleCryptoOfficer,
-		private: true, writes: true, maker: RolePartitionSO,
+		private: true, writes: true, publishes: true, maker: RolePartitionSO,
 	},
 	RoleLimitedCryptoOfficer: {
 		name: "Limited Crypto Officer", kind: Application, user: cryptoki.CKU_LIMITED_CRYPTO_OFFICER, audit: audit.RoleLimitedCryptoOfficer,
-		private: true, writes: true, maker: RoleCryptoOfficer, versioned: true,
+		private: true, writes: true, publishes: true, maker: RoleCryptoOfficer, versioned: true,
 	},
 	RoleCryptoUser: {
 		name: "Crypto User", kind: Application, user: cryptoki.CKU_CRYPTO_USER, audit: audit.RoleCryptoUser,
-		private: true, maker: RoleCryptoOfficer,
+		private: true, publishes: true, maker: RoleCryptoOfficer,
 	},
 	RoleHSMSO: {
 		name: "HSM SO", kind: Administration, user: cryptoki.CKU_SO, audit: audit.RoleHSMSO, limit: 3, costs: true,
@@ -102,6 +104,9 @@ func (r Role) usesPrivate() bool { return roleRules[r].private }
 // writes tells whether the role creates, changes and destroys token objects.
 func (r Role) writes() bool { return roleRules[r].writes }
 
+// publishes tells whether the role creates public token objects.
+func (r Role) publishes() bool { return roleRules[r].publishes }
+
 // officer tells whether the role is a token's SO, whose login PKCS#11 wants to be
 // alone with read-write sessions.
 func (r Role) officer() bool { return roleRules[r].user == cryptoki.CKU_SO && r != RoleNone }
@@ -111,11 +116,8 @@ func (p *Partition) Roles() []Role {
 	if p.kind == Administration {
 		return []Role{RoleHSMSO, RoleAuditor}
 	}
-	roles := []Role{RolePartitionSO, RoleCryptoOfficer}
-	if p.Identity().Version == 1 {
-		roles = append(roles, RoleLimitedCryptoOfficer)
-	}
-	return append(roles, RoleCryptoUser)
+	roles := []Role{RolePartitionSO, RoleCryptoOfficer, RoleLimitedCryptoOfficer, RoleCryptoUser}
+	return slices.DeleteFunc(roles, func(r Role) bool { return roleRules[r].versioned && p.Version() == 0 })
 }
 
 // RoleOf maps a CKU_ number to a role. Whether the role has a PIN is for the login to

@@ -31,17 +31,27 @@ func (s *Session) object(h cryptoki.ObjectHandle) (*resident, error) {
 	return r, nil
 }
 
-// mayStore checks that the session may create or change such an object.
+// mayStore checks that the session may create such an object.
 // Errors: CKR_SESSION_READ_ONLY, CKR_USER_NOT_LOGGED_IN.
-func (s *Session) mayStore(o *object.Object) error {
-	return s.mayHold(o.Token(), o.Private() || o.Class() == cryptoki.CKO_PRIVATE_KEY || o.Class() == cryptoki.CKO_SECRET_KEY)
+func (s *Session) mayStore(o *object.Object) error { return s.mayHold(o.Token(), confidential(o)) }
+
+// mayChange checks that the session may change or destroy an object. Whoever made a
+// token object, it is an officer's to change. Errors as mayStore's.
+func (s *Session) mayChange(o *object.Object) error {
+	return s.mayHold(o.Token(), o.Token() || confidential(o))
+}
+
+// confidential tells whether only those who see private objects may make an object.
+func confidential(o *object.Object) bool {
+	return o.Private() || o.Class() == cryptoki.CKO_PRIVATE_KEY || o.Class() == cryptoki.CKO_SECRET_KEY
 }
 
 func (s *Session) mayHold(token, confidential bool) error {
 	if token && !s.readWrite {
 		return cryptoki.CKR_SESSION_READ_ONLY
 	}
-	if (token || confidential) && !s.member.Role().writes() {
+	role := s.member.Role()
+	if confidential && !role.writes() || token && !role.publishes() {
 		return cryptoki.CKR_USER_NOT_LOGGED_IN
 	}
 	return nil
@@ -249,7 +259,7 @@ func (s *Session) SetAttributes(h cryptoki.ObjectHandle, t cryptoki.Template) er
 	set := s.setter(t)
 	if trusted, trusts := s.trusts(t); trusts {
 		set = trust(trusted)
-	} else if err := s.mayStore(r.object); err != nil {
+	} else if err := s.mayChange(r.object); err != nil {
 		return err
 	}
 	if err := s.partition.admit(t); err != nil {

@@ -72,9 +72,15 @@ func TestCryptoUser(t *testing.T) {
 	if _, err := cu.Size(h); err != nil {
 		t.Errorf("the Crypto User does not see a private object: %v", err)
 	}
-	if _, err := cu.Create(partition.Token{}, data(false, 20)); cryptoki.Code(err) != cryptoki.CKR_USER_NOT_LOGGED_IN {
+	if _, err := cu.Create(partition.Token{}, data(true, 20)); cryptoki.Code(err) != cryptoki.CKR_USER_NOT_LOGGED_IN {
 		t.Errorf("the Crypto User writes: %v", err)
 	}
+	public, err := cu.Create(partition.Token{}, data(false, 20))
+	if err != nil {
+		t.Errorf("the Crypto User makes no public object: %v", err)
+	}
+	code(t, cu.Destroy(public), cryptoki.CKR_USER_NOT_LOGGED_IN)
+	code(t, cu.SetAttributes(public, cryptoki.Template{{Type: cryptoki.CKA_LABEL, Value: []byte("x")}}), cryptoki.CKR_USER_NOT_LOGGED_IN)
 	code(t, cu.Destroy(h), cryptoki.CKR_USER_NOT_LOGGED_IN)
 	code(t, cu.InitRole(cryptoki.CKU_CRYPTO_USER, bytes(initialPIN)), cryptoki.CKR_USER_NOT_LOGGED_IN)
 	cu.Close()
