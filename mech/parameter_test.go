@@ -47,6 +47,7 @@ func TestParameters(t *testing.T) {
 		{"OAEP, source 0 with label", oaep(cryptoki.CKM_SHA256, cryptoki.CKG_MGF1_SHA256, 0, "label"), bad},
 		{"OAEP, source 2", oaep(cryptoki.CKM_SHA256, cryptoki.CKG_MGF1_SHA256, 2, ""), bad},
 		{"OAEP, unknown hash", oaep(cryptoki.CKM_SHA256_HMAC, cryptoki.CKG_MGF1_SHA256, 1, ""), bad},
+		{"OAEP, a hash without a name for masks", oaep(cryptoki.CKM_SHA512_256, cryptoki.CKG_MGF1_SHA256, 1, ""), bad},
 		{"OAEP, unknown mask", oaep(cryptoki.CKM_SHA256, 0, 1, ""), bad},
 
 		{"GCM, no IV", gcm(0, 128), bad},

@@ -353,6 +353,17 @@ func TestCMACVectors(t *testing.T) {
 			if got := once(t, Sign, cryptoki.NewULong(cryptoki.CKM_AES_CMAC_GENERAL, 6), key, message[:n], nil); !bytes.Equal(got, want[:6]) {
 				t.Errorf("%d bytes, cut: %x", n, got)
 			}
+			for split := range n + 1 {
+				op := start(t, Sign, cryptoki.New(cryptoki.CKM_AES_CMAC), key)
+				for _, part := range [][]byte{message[:split], message[split:n]} {
+					if _, err := op.Update(part); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got, err := op.Final(nil); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%d bytes, %d first: %x, %v", n, split, got, err)
+				}
+			}
 		}
 	}
 }
