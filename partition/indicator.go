@@ -46,12 +46,6 @@ func unapproved(function cryptoki.Flags, p *cryptoki.Mechanism) bool {
 	case cryptoki.CKM_RSA_PKCS_PSS:
 		pss, err := p.PSS()
 		return err != nil || pss.HashAlg == cryptoki.CKM_SHA_1 && function == cryptoki.CKF_SIGN
-	case cryptoki.CKM_EDDSA:
-		if p.Shape == cryptoki.ShapeNone {
-			return false
-		}
-		eddsa, err := p.EdDSA()
-		return err != nil || len(eddsa.Context) > 0
 	}
 	return false
 }
