@@ -34,10 +34,11 @@ func init() {
 const (
 	cryptoUser = 0x80000001
 	auditor    = 0x80000002
+	limitedCO  = 0x80000003
 )
 
 var users = map[string]uint{
-	"so": pkcs11.CKU_SO, "user": pkcs11.CKU_USER, "cu": cryptoUser, "auditor": auditor, "context": pkcs11.CKU_CONTEXT_SPECIFIC,
+	"so": pkcs11.CKU_SO, "user": pkcs11.CKU_USER, "lco": limitedCO, "cu": cryptoUser, "auditor": auditor, "context": pkcs11.CKU_CONTEXT_SPECIFIC,
 }
 
 func userOf(name string) (uint, error) {
