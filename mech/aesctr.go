@@ -39,13 +39,11 @@ func startCTR(f Function, p *cryptoki.Mechanism, key *aesKey) (Operation, error)
 	if f == Decrypt {
 		tooLong = cryptoki.CKR_ENCRYPTED_DATA_LEN_RANGE
 	}
-	first := newKeyStream(key.block, params.CounterBlock, uint(params.CounterBits))
-	return &ctr{first: first, stream: first, tooLong: tooLong}, nil
+	return &ctr{newKeyStream(key.block, params.CounterBlock, uint(params.CounterBits)), tooLong}, nil
 }
 
 // ctr is an encryption or decryption with AES-CTR.
 type ctr struct {
-	first   keyStream // at its beginning
 	stream  keyStream // after the parts so far
 	tooLong cryptoki.RV
 }
@@ -53,7 +51,7 @@ type ctr struct {
 func (c *ctr) Rule() Rule { return Rule{RuleLonger, 0} }
 
 func (c *ctr) Once(data, _ []byte) ([]byte, error) {
-	stream := c.first
+	stream := c.stream
 	return c.crypt(&stream, data)
 }
 
@@ -72,7 +70,7 @@ func (c *ctr) UpdateLength(n int) int { return n }
 
 func (c *ctr) Final([]byte) ([]byte, error) { return nil, nil }
 
-func (c *ctr) Close() { c.first, c.stream = keyStream{}, keyStream{} }
+func (c *ctr) Close() { c.stream = keyStream{} }
 
 // keyStream is the key stream of counter blocks of which the last bits count.
 type keyStream struct {

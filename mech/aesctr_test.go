@@ -22,6 +22,9 @@ func TestCounter(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		bits := rapid.UintRange(1, 128).Draw(r, "bits")
 		first := rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(r, "first")
+		if rapid.Bool().Draw(r, "carry") { // into the upper half
+			copy(first[8:], bytes.Repeat([]byte{0xff}, 8))
+		}
 		modulus := new(big.Int).Lsh(big.NewInt(1), bits)
 		counter := new(big.Int).SetBytes(first)
 		fixed := new(big.Int).Sub(counter, new(big.Int).Mod(counter, modulus))
@@ -31,7 +34,7 @@ func TestCounter(t *testing.T) {
 			counter.Mod(counter, modulus)
 			new(big.Int).Add(fixed, counter).FillBytes(first)
 		}
-		data := rapid.SliceOfN(rapid.Byte(), 0, 120).Draw(r, "data")
+		data := bytes.Repeat([]byte{0x5a}, rapid.IntRange(0, 120).Draw(r, "length"))
 		if bits < 4 {
 			data = data[:min(len(data), 16<<bits)]
 		}
@@ -57,6 +60,29 @@ func TestCounter(t *testing.T) {
 			r.Fatalf("in parts %x, %v; want %x", got, err, want)
 		}
 	})
+}
+
+// TestCounterWraps has counters of each length that are at their end: the bits before
+// them stay.
+func TestCounterWraps(t *testing.T) {
+	value := bytes.Repeat([]byte{7}, 16)
+	key := secretKeyOf(t, cryptoki.CKK_AES, value)
+	for bits := range 128 {
+		bits := uint64(bits + 1)
+		last := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 128), big.NewInt(1)) // all ones
+		first := new(big.Int).Rsh(last, uint(bits))
+		first.Lsh(first, uint(bits)) // the counter after its end
+		op := start(t, Encrypt, counterMode(bits, last.FillBytes(make([]byte, 16))), key)
+		got, err := op.Once(make([]byte, 32), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := once(t, Encrypt, cryptoki.New(cryptoki.CKM_AES_ECB), key,
+			append(last.FillBytes(make([]byte, 16)), first.FillBytes(make([]byte, 16))...), nil)
+		if !bytes.Equal(got, want) {
+			t.Errorf("%d bits: %x, want %x", bits, got, want)
+		}
+	}
 }
 
 // TestCounterEnds encrypts until a block would come again.

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/binary"
 	"slices"
 	"strings"
 	"testing"
@@ -203,6 +204,19 @@ func TestDecodePrivateRSA(t *testing.T) {
 		}
 		_, _, err := DecodePrivate(flipped(der, 8*(i+20)))
 		wantCode(t, err, cryptoki.CKR_WRAPPED_KEY_INVALID)
+	}
+	// The parameters must be NULL. The length of the whole is in its bytes 2 and 3.
+	for _, parameters := range []string{"05 00 05 00", "", "05 01 00", "04 00"} {
+		algorithm := unhex(t, "30 0d"+"06 09 2a 86 48 86 f7 0d 01 01 01 05 00")
+		other := append(unhex(t, "30 0d 06 09 2a 86 48 86 f7 0d 01 01 01"), unhex(t, parameters)...)
+		other[1] = byte(len(other) - 2)
+		changed := bytes.Replace(der, algorithm, other, 1)
+		binary.BigEndian.PutUint16(changed[2:], uint16(len(changed)-4))
+		_, _, err := DecodePrivate(changed)
+		wantCode(t, err, cryptoki.CKR_WRAPPED_KEY_INVALID)
+		if err == nil {
+			t.Errorf("parameters %q are taken", parameters)
+		}
 	}
 	for _, n := range []int{0, 1, 100, len(der) - 1} {
 		_, _, err := DecodePrivate(der[:n])
