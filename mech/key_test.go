@@ -183,6 +183,7 @@ func TestParseEdwards(t *testing.T) {
 		{"y of 2, no point", cryptoki.CKA_EC_POINT, append([]byte{2}, make([]byte, 31)...), bad, bad},
 		{"y not reduced", cryptoki.CKA_EC_POINT, append(append([]byte{0xee}, bytes.Repeat([]byte{0xff}, 30)...), 0x7f), bad, bad},
 		{"old curve identifier", cryptoki.CKA_EC_PARAMS, []byte("\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01"), ok, ok},
+		{"DER point with a byte more", cryptoki.CKA_EC_POINT, unhex(t, "0420 d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a 00"), bad, bad},
 		{"small order 1", cryptoki.CKA_EC_POINT, append([]byte{1}, make([]byte, 31)...), bad, bad},
 		{"small order 4", cryptoki.CKA_EC_POINT, append(make([]byte, 31), 0x80), bad, bad},
 		{"small order 8", cryptoki.CKA_EC_POINT, unhex(t, "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa"), bad, bad},
