@@ -6,10 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"rsc.io/script"
+
+	"tidelock.dev/tidelock/firmware"
 )
 
 // The PINs of the HSM that quickstart makes.
@@ -86,7 +89,7 @@ func quickstart(run script.Cmd, column Column) script.Cmd {
 			home, args = s.Path(args[0]), args[1:]
 		}
 		words := []string{"tidelock", "quickstart", "--home", home, "--label", "demo", "--so-pin", officerPIN, "--pin", userPIN, "--kdf", "test"}
-		words = append(words, column.flags()...)
+		words = append(words, column.flags(args)...)
 		words = append(words, args...)
 		s.Logf("[%s]\n", strings.Join(words, " "))
 		return run.Run(s, words...)
@@ -119,13 +122,19 @@ func capture() script.Cmd {
 	})
 }
 
-// flags are what quickstart needs to make the column's kind.
-func (c Column) flags() []string {
+// flags are what quickstart needs to make the column's kind beside the flags of a
+// scenario, which may name another firmware level.
+func (c Column) flags(others []string) []string {
 	var flags []string
-	if c.Firmware != V0.Firmware {
-		flags = append(flags, "--firmware", c.Firmware.String())
+	level := c.Firmware
+	if i := slices.Index(others, "--firmware"); i >= 0 && i+1 < len(others) {
+		if named, err := firmware.Parse(others[i+1]); err == nil {
+			level = named
+		}
+	} else if level != V0.Firmware {
+		flags = append(flags, "--firmware", level.String())
 	}
-	if c.Version != "" {
+	if c.Version != "" && level.Has(firmware.PartitionVersions) {
 		flags = append(flags, "--partition-version", c.Version)
 	}
 	return flags

@@ -144,8 +144,10 @@ quickstart --memory 2MB
 [pre-7.7] stdout '--firmware 7\.4\.2 --memory 2MB$'
 [V0] stdout '--kdf test --partition-version 0 --memory 2MB$'
 [V1] stdout '--kdf test --partition-version 1 --memory 2MB$'
-quickstart other
+quickstart other --firmware 7.4.2
 stdout $WORK/other
+stdout -count=1 firmware
+! stdout partition-version
 exec p11 file
 stdout $P11_MODULE
 exec cat file
