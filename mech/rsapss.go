@@ -72,7 +72,7 @@ func (s *pss) parameter(p *cryptoki.Mechanism, want crypto.Hash) error {
 		return badParameter("the hash function is not that of the mechanism")
 	case mgf != hash:
 		return badParameter("the mask generation function does not use the hash function of the signature")
-	case most < 1 || params.SaltLength == 0 || params.SaltLength > uint64(most):
+	case params.SaltLength == 0 || params.SaltLength > uint64(most):
 		return badParameter("salt of %d bytes where 1 to %d are possible", params.SaltLength, most)
 	}
 	s.options = rsa.PSSOptions{SaltLength: int(params.SaltLength), Hash: hash}

@@ -136,6 +136,10 @@ func TestWrapKeySize(t *testing.T) {
 // the check alone refuses one.
 func TestKWPPadding(t *testing.T) {
 	key := secretKeyOf(t, cryptoki.CKK_AES, make([]byte, 16)).(*aesKey)
+	for _, n := range []int{0, 8, 17} {
+		_, err := start(t, Decrypt, cryptoki.New(cryptoki.CKM_AES_KEY_WRAP_KWP), key).Once(make([]byte, n), nil)
+		wantCode(t, err, cryptoki.CKR_ENCRYPTED_DATA_LEN_RANGE)
+	}
 	open := func(plain string) ([]byte, error) {
 		s := unhex(t, plain)
 		if len(s) == 16 {
