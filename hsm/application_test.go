@@ -184,6 +184,13 @@ func TestEveryCall(t *testing.T) {
 	if info.Slot != 0 || cryptoki.SessionState(info.State) != cryptoki.CKS_RW_USER_FUNCTIONS || cryptoki.Flags(info.Flags) != readWrite {
 		t.Errorf("the session is %+v", info)
 	}
+	var version wire.FirmwareVersionReply
+	c.must(c.call(wire.CallFirmwareVersion, 0, &wire.FirmwareVersionRequest{}, &version))
+	if version.Major != slot.FirmwareMajor || version.Minor != slot.FirmwareMinor {
+		t.Errorf("the firmware is %+v, the slot's %d.%d", version, slot.FirmwareMajor, slot.FirmwareMinor)
+	}
+	_, rv = s.validation(cryptoki.CKS_LAST_VALIDATION_OK)
+	s.must(rv)
 
 	object := s.mustCreate(dataObject(true, true, "object"))
 	copied, rv := s.copyObject(newToken(), object, attrs(cryptoki.CKA_LABEL, "copy"))
