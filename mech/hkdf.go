@@ -51,6 +51,7 @@ func deriveHKDF(m *cryptoki.Mechanism, base *macKey, length int) ([]byte, error)
 			return nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "HKDF: %w", err)
 		}
 		if !p.Expand {
+			clear(key[length:])
 			return key[:length], nil
 		}
 		defer clear(key)
