@@ -222,8 +222,27 @@ func TestDecodePrivateRSA(t *testing.T) {
 		_, _, err := DecodePrivate(der[:n])
 		wantCode(t, err, cryptoki.CKR_WRAPPED_KEY_INVALID)
 	}
-	_, _, err = DecodePrivate(make([]byte, maxPrivate+1))
-	wantCode(t, err, cryptoki.CKR_WRAPPED_KEY_INVALID)
+}
+
+// TestDecodePrivateLong has attributes that make a key too long.
+func TestDecodePrivateLong(t *testing.T) {
+	der, err := EncodePrivate(cryptoki.CKK_EC_EDWARDS, getter(edwardsPair().private))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, code := range map[int]cryptoki.RV{maxPrivate: cryptoki.CKR_OK, maxPrivate + 1: cryptoki.CKR_WRAPPED_KEY_INVALID} {
+		attributes := make([]byte, n-len(der)-2)
+		copy(attributes, "\xa0\x82")
+		binary.BigEndian.PutUint16(attributes[2:], uint16(len(attributes)-4))
+		long := append([]byte{0x30, 0x82, 0, 0}, der[2:]...)
+		long = append(long, attributes...)
+		binary.BigEndian.PutUint16(long[2:], uint16(len(long)-4))
+		if len(long) != n {
+			t.Fatalf("%d bytes", len(long))
+		}
+		_, _, err := DecodePrivate(long)
+		wantCode(t, err, code)
+	}
 }
 
 // FuzzDecodePrivate reads anything: what is taken is a key, and its encoding reads
