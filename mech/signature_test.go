@@ -231,6 +231,9 @@ func TestEdDSAForms(t *testing.T) {
 
 // TestSignatureEncoding checks the change between the forms of an ECDSA signature.
 func TestSignatureEncoding(t *testing.T) {
+	if n := len(joinSignature(nil, bytes.Repeat([]byte{0xff}, 132))); n != maxDERSignature {
+		t.Errorf("the longest signature has %d bytes, not %d", n, maxDERSignature)
+	}
 	rapid.Check(t, func(r *rapid.T) {
 		size := rapid.SampledFrom([]int{64, 96, 132}).Draw(r, "size")
 		sig := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 1, 0x7f, 0x80, 0xff}), size, size).Draw(r, "sig")
