@@ -76,6 +76,7 @@ type machine struct {
 	slot     uint
 	sessions map[string]pkcs11.SessionHandle
 	objects  map[string]pkcs11.ObjectHandle
+	wrapped  map[string][]byte
 	others   *workers
 	waiting  *waiting // nil without
 }
@@ -89,6 +90,7 @@ func newMachine() (*machine, error) {
 		module:   module,
 		sessions: map[string]pkcs11.SessionHandle{},
 		objects:  map[string]pkcs11.ObjectHandle{},
+		wrapped:  map[string][]byte{},
 		others:   &workers{named: map[string]*worker{}},
 	}, nil
 }
