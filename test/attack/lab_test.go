@@ -21,7 +21,7 @@ import (
 )
 
 // profiles are the ways in which a partition is set up.
-var profiles = []string{"default"}
+var profiles = []string{"default", "strict"}
 
 // lab is a token with the attacker's session, logged in as its Crypto Officer, and the
 // keys that he is after.
@@ -92,7 +92,7 @@ func withLabs(run func() int) (code int, err error) {
 	}
 	defer ctx.Finalize()
 	slots := map[string]uint{"default": 0}
-	if false {
+	if slots["strict"], err = strictPartition(tok, dir); err != nil {
 		return 1, err
 	}
 	for profile, slot := range slots {
