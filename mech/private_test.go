@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -128,7 +129,8 @@ func TestDecodePrivate(t *testing.T) {
 		{"empty public key", "30 31 02 01 01" + algorithm + key + "81 01 00", false},
 		{"public key in version 0", "30 51 02 01 00" + algorithm + key + public, false},
 		{"version 1 without public key", "30 2e 02 01 01" + algorithm + key, false},
-		{"version 2", "30 51 02 01 02" + algorithm + key + public, false},
+		{"version 2", "30 2e 02 01 02" + algorithm + key, false},
+		{"version 2 with public key", "30 51 02 01 02" + algorithm + key + public, false},
 		{"version -1", "30 2e 02 01 ff" + algorithm + key, false},
 		{"nothing", "", false},
 		{"empty sequence", "30 00", false},
@@ -204,6 +206,17 @@ func TestDecodePrivateRSA(t *testing.T) {
 		}
 		_, _, err := DecodePrivate(flipped(der, 8*(i+20)))
 		wantCode(t, err, cryptoki.CKR_WRAPPED_KEY_INVALID)
+	}
+	// A ninth number: the lengths of the whole, of the OCTET STRING and of the SEQUENCE
+	// in it grow by its 3 bytes.
+	longer := append(bytes.Clone(der), 2, 1, 1)
+	for _, i := range []int{2, 24, 28} {
+		binary.BigEndian.PutUint16(longer[i:], binary.BigEndian.Uint16(longer[i:])+3)
+	}
+	_, _, err = DecodePrivate(longer)
+	wantCode(t, err, cryptoki.CKR_WRAPPED_KEY_INVALID)
+	if !errors.Is(err, errPrivate) {
+		t.Errorf("nine numbers: %v", err)
 	}
 	// The parameters must be NULL. The length of the whole is in its bytes 2 and 3.
 	for _, parameters := range []string{"05 00 05 00", "", "05 01 00", "04 00"} {
