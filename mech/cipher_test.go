@@ -161,6 +161,25 @@ func TestCBCPadding(t *testing.T) {
 	}
 }
 
+// TestBlocksLeftOver ends operations on whole blocks within a block.
+func TestBlocksLeftOver(t *testing.T) {
+	key := aesSecret().secret(t, cryptoki.CKK_AES).private
+	for _, m := range []cryptoki.Mechanism{cryptoki.New(cryptoki.CKM_AES_ECB), cryptoki.NewBytes(cryptoki.CKM_AES_CBC, make([]byte, 16))} {
+		for f, code := range map[Function]cryptoki.RV{Encrypt: cryptoki.CKR_DATA_LEN_RANGE, Decrypt: cryptoki.CKR_ENCRYPTED_DATA_LEN_RANGE} {
+			op := start(t, f, m, key)
+			_, err := op.Once(make([]byte, 17), nil)
+			wantCode(t, err, code)
+			for _, n := range []int{5, 11, 1} {
+				if _, err := op.Update(make([]byte, n)); err != nil {
+					t.Error(err)
+				}
+			}
+			_, err = op.Final(nil)
+			wantCode(t, err, code)
+		}
+	}
+}
+
 // inParts gives an operation data in random parts and checks UpdateLength and that
 // Final can be repeated.
 func inParts(t *rapid.T, op Operation, data, sig []byte) ([]byte, error) {
