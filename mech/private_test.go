@@ -193,6 +193,18 @@ func TestDecodePrivateEC(t *testing.T) {
 	}
 }
 
+// TestDecodePrivateShort has the private value 1 in 32 bytes and in 31.
+func TestDecodePrivateShort(t *testing.T) {
+	const head, zeros = "13 06 07 2a 86 48 ce 3d 02 01 06 08 2a 86 48 ce 3d 03 01 07", "00000000000000000000000000000000000000000000000000000000000000"
+	for der, code := range map[string]cryptoki.RV{
+		"30 41 02 01 00 30" + head + "04 27 30 25 02 01 01 04 20" + zeros + "01":     cryptoki.CKR_OK,
+		"30 40 02 01 00 30" + head + "04 26 30 24 02 01 01 04 1f" + zeros[2:] + "01": cryptoki.CKR_WRAPPED_KEY_INVALID,
+	} {
+		_, _, err := DecodePrivate(unhex(t, der))
+		wantCode(t, err, code)
+	}
+}
+
 // TestDecodePrivateRSA changes numbers of a key.
 func TestDecodePrivateRSA(t *testing.T) {
 	der, err := EncodePrivate(cryptoki.CKK_RSA, getter(rsaPair().private))
