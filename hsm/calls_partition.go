@@ -71,7 +71,9 @@ func (r *request) partitionInit(q *wire.PartitionInitRequest, p *wire.PartitionI
 	}
 	by := r.by()
 	by.Role = audit.RolePartitionSO
-	entry := audit.Record{Event: audit.EventPartitionInit, Actor: by, Partition: uint32(id)}
+	entry := audit.Record{
+		Event: audit.EventPartitionInit, Actor: by, Partition: uint32(id), Detail: changed(part.Identity().Policies.To(identity.Policies)),
+	}
 	return h.act(entry, func(w keystore.Writer, rec *record) error {
 		s := rec.of(part.ID())
 		if s == nil {

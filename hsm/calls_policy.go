@@ -84,15 +84,22 @@ func changes(ids, values []uint64) (list []policy.Change, text string, err error
 	if len(ids) == 0 || len(ids) != len(values) {
 		return nil, "", cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "%d policies with %d values", len(ids), len(values))
 	}
-	var parts []string
 	for i, id := range ids {
 		if id > 1<<32-1 {
 			return nil, "", cryptoki.Errorf(cryptoki.CKR_POLICY_ID_INVALID, "there is no policy %d", id)
 		}
 		list = append(list, policy.Change{ID: policy.ID(id), Value: values[i]})
-		parts = append(parts, fmt.Sprintf("%d=%d", id, values[i]))
 	}
-	return list, strings.Join(parts, " "), nil
+	return list, changed(list), nil
+}
+
+// changed are changes as the audit log tells them.
+func changed(list []policy.Change) string {
+	parts := make([]string, len(list))
+	for i, c := range list {
+		parts[i] = fmt.Sprintf("%d=%d", c.ID, c.Value)
+	}
+	return strings.Join(parts, " ")
 }
 
 // errDestructive refuses a change that erases to whom did not say that he knows it.

@@ -175,6 +175,13 @@ func TestExportedTemplate(t *testing.T) {
 			}
 		}
 	}
+	var log wire.AuditReadReply
+	so.must(so.call(wire.CallAuditRead, 0, &wire.AuditReadRequest{From: 1, Limit: 400}, &log))
+	if !slices.ContainsFunc(log.Entries, func(e string) bool {
+		return strings.Contains(e, `"partition-init"`) && strings.Contains(e, "2=0 3=1 7=1 20=4 31=1 32=1 40=1 41=1")
+	}) {
+		t.Error("the audit log does not tell which policies came from the template")
+	}
 	second := so.mustCreatePartition("version 0")
 	for line := range strings.Lines(b.old(oldClient).template(second)) {
 		if strings.HasPrefix(line, "40 ") || strings.HasPrefix(line, "41 ") {

@@ -72,6 +72,17 @@ func (s Set) With(id ID, value uint64) Set {
 	return Set{values}
 }
 
+// To are the changes that make another set of the same level from this one.
+func (s Set) To(other Set) []Change {
+	var changes []Change
+	for _, id := range other.IDs() {
+		if v := other.Value(id); !s.Has(id) || s.Value(id) != v {
+			changes = append(changes, Change{id, v})
+		}
+	}
+	return changes
+}
+
 // Encode is the stored form: for each policy, in order, four bytes of number and
 // eight of value, both big-endian.
 func (s Set) Encode() []byte {

@@ -15,6 +15,9 @@ func TestSet(t *testing.T) {
 	if !slices.Equal(s.IDs(), []ID{7, 8, 20}) {
 		t.Errorf("the policies are %v", s.IDs())
 	}
+	if got := s.To(s.With(7, 2).With(9, 0)); !slices.Equal(got, []Change{{7, 2}, {9, 0}}) || s.To(s) != nil {
+		t.Errorf("the changes are %v", got)
+	}
 	again, err := ParseSet(s.Encode())
 	if err != nil || !bytes.Equal(again.Encode(), s.Encode()) {
 		t.Errorf("%v, %v", again, err)

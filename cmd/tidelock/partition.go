@@ -218,8 +218,8 @@ random one.
 
 A new partition begins with the policies that it was created with, with those of a
 template, or with those of a profile; policies that a template does not name have their
-defaults. --profile strict turns off keys of several purposes, changing them, raw RSA and
-CBC-PAD wrapping of any size (policies 10, 11, 18 and 34).`,
+defaults. --profile strict turns off keys of several purposes, changing the purposes, raw
+RSA and CBC-PAD wrapping of small keys (policies 10, 11, 18 and 34).`,
 		Example: "  tidelock partition init --partition payments --label payments\n  tidelock partition init --label payments --dry-run\n  tidelock partition init --label cards --apply-template cards.policies\n  tidelock partition init --label cards --profile strict",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
