@@ -452,3 +452,46 @@ func TestSetAttributesIsWholeOrNothing(t *testing.T) {
 		}
 	}
 }
+
+// Every object has a CKA_UNIQUE_ID of its own, which stays and by which it is found.
+func TestUniqueIDs(t *testing.T) {
+	b := newHSM(t)
+	s := b.user()
+	public, private := s.pair(true, "pair")
+	session := s.mustCreate(dataObject(false, false, ""))
+	copied, rv := s.copyObject(newToken(), private, nil)
+	s.must(rv)
+	ids := map[string]uint64{}
+	for _, h := range []uint64{public, private, session, copied} {
+		id := s.value(h, cryptoki.CKA_UNIQUE_ID)
+		ids[string(id)] = h
+		if got := s.find(attrs(cryptoki.CKA_UNIQUE_ID, id)); !slices.Equal(got, []uint64{h}) {
+			t.Errorf("by the ID of %#x found %#x", h, got)
+		}
+		if got := s.find(attrs(cryptoki.CKA_UNIQUE_ID, id, cryptoki.CKA_LABEL, "other")); len(got) != 0 {
+			t.Errorf("by the ID of %#x and another label found %#x", h, got)
+		}
+		if p, rv := s.page(attrs(cryptoki.CKA_UNIQUE_ID, id), h, 0); rv != cryptoki.CKR_OK || len(p.Objects) != 0 {
+			t.Errorf("behind %#x found %#x: %v", h, p.Objects, rv)
+		}
+		want(t, "another ID", s.set(h, attrs(cryptoki.CKA_UNIQUE_ID, "x")), cryptoki.CKR_ATTRIBUTE_READ_ONLY)
+	}
+	if len(ids) != 4 {
+		t.Errorf("the IDs are %v", ids)
+	}
+	id := s.value(private, cryptoki.CKA_UNIQUE_ID)
+	nobody := b.app().open(readWrite)
+	for what, template := range map[string]cryptoki.Template{
+		"of a private object": attrs(cryptoki.CKA_UNIQUE_ID, id), "in other letters": attrs(cryptoki.CKA_UNIQUE_ID, "0000000000000A00"),
+		"of nothing": attrs(cryptoki.CKA_UNIQUE_ID, "ffffffffffffffff"), "that is none": attrs(cryptoki.CKA_UNIQUE_ID, ""),
+		"and another": attrs(cryptoki.CKA_UNIQUE_ID, s.value(public, cryptoki.CKA_UNIQUE_ID), cryptoki.CKA_UNIQUE_ID, id),
+	} {
+		if got := nobody.find(template); len(got) != 0 {
+			t.Errorf("by an ID %s found %#x", what, got)
+		}
+	}
+	b.restart()
+	if got := b.user().value(private, cryptoki.CKA_UNIQUE_ID); !bytes.Equal(got, id) {
+		t.Errorf("the ID was %s and is %s after a restart", id, got)
+	}
+}

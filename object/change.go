@@ -32,8 +32,8 @@ func (o *Object) Set(t cryptoki.Template) (*Object, error) {
 
 // Copy is C_CopyObject: a new object like this one but for the template. History
 // and purposes that it once had go along, and a private or secret key gets no others;
-// trust and CKA_UNIQUE_ID do not go along: see WithUniqueID. What is not CKA_MODIFIABLE stays as it is in the copy, but for CKA_TOKEN
-// and CKA_PRIVATE.
+// trust does not go along. What is not CKA_MODIFIABLE stays as it is in the copy, but for
+// CKA_TOKEN and CKA_PRIVATE.
 //
 // Errors: CKR_ACTION_PROHIBITED for an object that is not CKA_COPYABLE, or a
 // change to a copy that is not CKA_MODIFIABLE; else those of Set.
@@ -64,14 +64,6 @@ func (o *Object) Copy(t cryptoki.Template) (*Object, error) {
 	}
 	n.renew()
 	return n, nil
-}
-
-// WithUniqueID gives the object, which nobody has seen yet, its CKA_UNIQUE_ID of
-// 1 to 4096 bytes.
-func (o *Object) WithUniqueID(id string) *Object {
-	n := o.fork()
-	n.put(o.rules.byType[cryptoki.CKA_UNIQUE_ID], []byte(id))
-	return n
 }
 
 // mayChange decides whether an attribute may change to the value given.

@@ -29,8 +29,6 @@ type Context struct {
 	// LoggedIn says that a user is logged in who may use private objects: objects are
 	// then private by default.
 	LoggedIn bool
-	// UniqueID is the object's CKA_UNIQUE_ID; empty for none.
-	UniqueID string
 	// Format is that of the HSM's firmware; 0 is the newest.
 	Format Format
 }

@@ -215,23 +215,6 @@ func TestNewCopies(t *testing.T) {
 	}
 }
 
-func TestUniqueID(t *testing.T) {
-	o, err := FromTemplate(Context{UniqueID: "one"}, samples["aes"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantBools(t, o, cryptoki.CKA_UNIQUE_ID, "one")
-	c, err := o.Copy(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, s := c.Read(cryptoki.CKA_UNIQUE_ID); s != Absent {
-		t.Error("a copy has the CKA_UNIQUE_ID of its original")
-	}
-	wantBools(t, c.WithUniqueID("two"), cryptoki.CKA_UNIQUE_ID, "two")
-	wantBools(t, o, cryptoki.CKA_UNIQUE_ID, "one")
-}
-
 // TestNoSecretsPrinted formats objects and errors in every way.
 func TestNoSecretsPrinted(t *testing.T) {
 	o := create(t, with(samples["data"], cryptoki.CKA_VALUE, "hunter2"))

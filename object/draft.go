@@ -36,9 +36,6 @@ func newDraft(ctx Context, class cryptoki.ObjectClass, keyType cryptoki.KeyType,
 			return nil, cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCOMPLETE, "%v is missing", r.attribute)
 		}
 	}
-	if ctx.UniqueID != "" {
-		d.attributes[cryptoki.CKA_UNIQUE_ID] = []byte(ctx.UniqueID)
-	}
 	return d, nil
 }
 

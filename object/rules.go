@@ -156,6 +156,7 @@ var table = []rule{
 	{cryptoki.CKA_COPYABLE, all, boolean, optional, optional, lower, asSet, yes, bound},
 	{cryptoki.CKA_DESTROYABLE, all, boolean, optional, optional, lower, asSet, yes, 0},
 	{cryptoki.CKA_LABEL, all, octets(0, maxName), optional, optional, free, asSet, empty, 0},
+	// No object holds it: who keeps objects tells them apart.
 	{cryptoki.CKA_UNIQUE_ID, all, octets(1, maxName), readOnly, readOnly, fixed, anew, nil, 0},
 
 	// Data objects (4.5).

@@ -232,10 +232,7 @@ func (s *Session) Attributes(h cryptoki.ObjectHandle, types []uint64, visit func
 	}
 	result := cryptoki.CKR_OK
 	for _, t := range types {
-		value, status := r.object.Read(cryptoki.AttributeType(t))
-		if s.partition.hidden(cryptoki.AttributeType(t)) {
-			value, status = nil, object.Absent
-		}
+		value, status := s.read(r, cryptoki.AttributeType(t))
 		visit(status, value)
 		switch {
 		case status == object.Absent:
@@ -248,6 +245,17 @@ func (s *Session) Attributes(h cryptoki.ObjectHandle, types []uint64, visit func
 		return result
 	}
 	return nil
+}
+
+// read is what the application gets to see of an attribute.
+func (s *Session) read(r *resident, t cryptoki.AttributeType) ([]byte, object.Status) {
+	switch {
+	case t == cryptoki.CKA_UNIQUE_ID:
+		return uniqueID(r.handle), object.Present
+	case s.partition.hidden(t):
+		return nil, object.Absent
+	}
+	return r.object.Read(t)
 }
 
 // SetAttributes is C_SetAttributeValue: all of the template or nothing.
@@ -299,6 +307,9 @@ func (s *Session) Find(t cryptoki.Template, after cryptoki.ObjectHandle, limit i
 		if s.partition.hidden(a.Type) {
 			return nil, false, nil // no object that can be seen has it
 		}
+	}
+	if h, rest, asked := takeUniqueID(t); asked {
+		return s.findOne(h, rest, after)
 	}
 	take := func(r *resident) bool {
 		if s.member.sees(r) && r.object.Matches(t) {
