@@ -74,6 +74,9 @@ func New(ctx Context, class cryptoki.ObjectClass, keyType cryptoki.KeyType, t, v
 	if err := d.check(); err != nil {
 		return nil, err
 	}
+	if err := d.measureCheckValue(); err != nil {
+		return nil, err
+	}
 	return d.object()
 }
 

@@ -144,8 +144,8 @@ const (
 // is private when it is made by somebody who is logged in. Certificates are public by
 // default, since programs look for them before they log in.
 //
-// CKA_TRUSTED is false until the SO sets it (Trust). Not offered: CKA_CHECK_VALUE and
-// CKA_PUBLIC_KEY_INFO, which the standard makes optional.
+// CKA_TRUSTED is false until the SO sets it (Trust). Not offered: CKA_PUBLIC_KEY_INFO,
+// which the standard makes optional.
 var table = []rule{
 	// All objects (4.4).
 	{cryptoki.CKA_CLASS, all, number, required, optional, fixed, asSet, ofClass, bound},
@@ -238,6 +238,7 @@ var table = []rule{
 	// Secret keys.
 	{cryptoki.CKA_VALUE, aes, aesKey, required, readOnly, fixed, asSet, nil, secretValue},
 	{cryptoki.CKA_VALUE, generic, octets(1, maxSecret), required, readOnly, fixed, asSet, nil, secretValue},
+	{cryptoki.CKA_CHECK_VALUE, secretKeys, octets(0, checkValueSize), optional, optional, fixed, asSet, nil, 0},
 	{cryptoki.CKA_VALUE_LEN, secretKeys, number, readOnly, required, fixed, asSet, valueLength, measured},
 }
 
