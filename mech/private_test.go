@@ -193,12 +193,17 @@ func TestDecodePrivateEC(t *testing.T) {
 	}
 }
 
-// TestDecodePrivateShort has the private value 1 in 32 bytes and in 31.
+// TestDecodePrivateShort has the private value 1 in 32 bytes and in 31, and with the
+// curve once more.
 func TestDecodePrivateShort(t *testing.T) {
+	const again = "a0 0a 06 08 2a 86 48 ce 3d 03 01"
 	const head, zeros = "13 06 07 2a 86 48 ce 3d 02 01 06 08 2a 86 48 ce 3d 03 01 07", "00000000000000000000000000000000000000000000000000000000000000"
 	for der, code := range map[string]cryptoki.RV{
 		"30 41 02 01 00 30" + head + "04 27 30 25 02 01 01 04 20" + zeros + "01":     cryptoki.CKR_OK,
 		"30 40 02 01 00 30" + head + "04 26 30 24 02 01 01 04 1f" + zeros[2:] + "01": cryptoki.CKR_WRAPPED_KEY_INVALID,
+
+		"30 4d 02 01 00 30" + head + "04 33 30 31 02 01 01 04 20" + zeros + "01" + again + "07": cryptoki.CKR_OK,
+		"30 4d 02 01 00 30" + head + "04 33 30 31 02 01 01 04 20" + zeros + "01" + again + "06": cryptoki.CKR_WRAPPED_KEY_INVALID,
 	} {
 		_, _, err := DecodePrivate(unhex(t, der))
 		wantCode(t, err, code)
