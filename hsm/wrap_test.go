@@ -362,6 +362,18 @@ func TestWrapCallsAreRepeatedAndAudited(t *testing.T) {
 	}; !slices.Equal(got, wanted) {
 		t.Errorf("the log has %v, want %v", got, wanted)
 	}
+	// A session object's repeat finds it as well.
+	for what, call := range map[string]func(wire.ID) (uint64, cryptoki.RV){
+		"unwrap": func(k wire.ID) (uint64, cryptoki.RV) { return s.unwrap(k, keyWrap, kek, wrapped, secretAES) },
+		"derive": func(k wire.ID) (uint64, cryptoki.RV) { return s.derive(k, hkdf, base, nil) },
+	} {
+		k := newToken()
+		one, rv := call(k)
+		s.must(rv)
+		if again, rv := call(k); rv != cryptoki.CKR_OK || again != one {
+			t.Errorf("%s made %#x, the repeat %#x: %v", what, one, again, rv)
+		}
+	}
 	for range 2 {
 		for i, call := range calls {
 			again, rv := call()
