@@ -65,14 +65,20 @@ func (s *session) ecdhParameter(public []byte) []byte {
 	return words(pkcs11.CKD_NULL, 0, 0, uint64(len(public)), s.address(public))
 }
 
-// hkdfParameter is a CK_HKDF_PARAMS for both steps.
-func (s *session) hkdfParameter(hash uint, salt, info []byte) []byte {
-	const extractAndExpand, saltNull, saltData = 0x0101, 1, 2
+// The steps of HKDF, as the bytes bExtract and bExpand at the start of CK_HKDF_PARAMS.
+const (
+	hkdfExtract = 0x0001
+	hkdfExpand  = 0x0100
+)
+
+// hkdfParameter is a CK_HKDF_PARAMS; without a salt it says that there is none.
+func (s *session) hkdfParameter(hash uint, steps uint64, salt, info []byte) []byte {
+	const saltNull, saltData = 1, 2
 	saltType := uint64(saltNull)
 	if len(salt) > 0 {
 		saltType = saltData
 	}
-	return words(extractAndExpand, uint64(hash), saltType, s.address(salt), uint64(len(salt)), 0, s.address(info), uint64(len(info)))
+	return words(steps, uint64(hash), saltType, s.address(salt), uint64(len(salt)), 0, s.address(info), uint64(len(info)))
 }
 
 // kbkdfParameter is a CK_SP800_108_KDF_PARAMS: a big-endian counter of so many bits

@@ -30,7 +30,7 @@ var hkdf = suite{
 			if err != nil {
 				return err
 			}
-			m := pkcs11.NewMechanism(ckmHKDFDerive, s.hkdfParameter(hash, v.Salt, v.Info))
+			m := pkcs11.NewMechanism(ckmHKDFDerive, s.hkdfParameter(hash, hkdfExtract|hkdfExpand, v.Salt, v.Info))
 			return v.output(v.OKM)(s.derive(m, key, v.Size))
 		}, nil
 	},
