@@ -40,15 +40,11 @@ func (m *machine) mechanisms(_, _ []string) (string, error) {
 // mechanism prints CK_MECHANISM_INFO of one: its smallest and its largest key, and what
 // it is for.
 func (m *machine) mechanism(args, _ []string) (string, error) {
-	list, err := m.module.GetMechanismList(m.slot)
+	number, err := cryptoki.ParseMechanismType(args[0])
 	if err != nil {
 		return "", err
 	}
-	i := slices.IndexFunc(list, func(l *pkcs11.Mechanism) bool { return cryptoki.MechanismType(l.Mechanism).String() == args[0] })
-	if i < 0 {
-		return "", pkcs11.Error(pkcs11.CKR_MECHANISM_INVALID)
-	}
-	info, err := m.module.GetMechanismInfo(m.slot, []*pkcs11.Mechanism{list[i]})
+	info, err := m.module.GetMechanismInfo(m.slot, []*pkcs11.Mechanism{pkcs11.NewMechanism(uint(number), nil)})
 	if err != nil {
 		return "", err
 	}
