@@ -1,5 +1,5 @@
-// The functions that this library does not offer yet. They are here so that the
-// function lists are complete: the standard allows no empty place in them.
+// The functions that this library does not offer. They are here so that the function lists
+// are complete: the standard allows no empty place in them. docs/library.md says why not.
 #include "state.h"
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
