@@ -2,6 +2,7 @@ package mech
 
 import (
 	"bytes"
+	"crypto"
 	"slices"
 	"testing"
 
@@ -241,6 +242,22 @@ func TestECDSAVectors(t *testing.T) {
 			_, err := start(t, Verify, cryptoki.New(v.m), key).Once([]byte("simple"), unhex(t, v.sig))
 			wantCode(t, err, cryptoki.CKR_SIGNATURE_INVALID)
 		})
+	}
+}
+
+// TestECDSAHashes compares the mechanisms with a hash with CKM_ECDSA over its digest.
+func TestECDSAHashes(t *testing.T) {
+	key := p521Pair().pair(t, cryptoki.CKK_EC)
+	data := []byte("data")
+	for m, hash := range map[cryptoki.MechanismType]crypto.Hash{
+		cryptoki.CKM_ECDSA_SHA1: crypto.SHA1, cryptoki.CKM_ECDSA_SHA224: crypto.SHA224, cryptoki.CKM_ECDSA_SHA256: crypto.SHA256,
+		cryptoki.CKM_ECDSA_SHA384: crypto.SHA384, cryptoki.CKM_ECDSA_SHA512: crypto.SHA512,
+		cryptoki.CKM_ECDSA_SHA3_224: crypto.SHA3_224, cryptoki.CKM_ECDSA_SHA3_256: crypto.SHA3_256,
+		cryptoki.CKM_ECDSA_SHA3_384: crypto.SHA3_384, cryptoki.CKM_ECDSA_SHA3_512: crypto.SHA3_512,
+	} {
+		h := hash.New()
+		h.Write(data)
+		once(t, Verify, cryptoki.New(cryptoki.CKM_ECDSA), key.public, h.Sum(nil), once(t, Sign, cryptoki.New(m), key.private, data, nil))
 	}
 }
 
