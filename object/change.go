@@ -66,6 +66,17 @@ func (o *Object) Copy(t cryptoki.Template) (*Object, error) {
 	return n, nil
 }
 
+// OUIDSize is the length of a CKA_OUID in bytes.
+const OUIDSize = 12
+
+// WithOUID gives the object, which nobody has seen yet, the vendor's CKA_OUID: a number of
+// OUIDSize bytes that it keeps wherever it goes.
+func (o *Object) WithOUID(id [OUIDSize]byte) *Object {
+	n := o.fork()
+	n.put(o.rules.byType[cryptoki.CKA_OUID], id[:])
+	return n
+}
+
 // mayChange decides whether an attribute may change to the value given.
 // Error: CKR_ATTRIBUTE_READ_ONLY.
 func (o *Object) mayChange(g given, how change) error {

@@ -158,6 +158,7 @@ var table = []rule{
 	{cryptoki.CKA_LABEL, all, octets(0, maxName), optional, optional, free, asSet, empty, 0},
 	// No object holds it: who keeps objects tells them apart.
 	{cryptoki.CKA_UNIQUE_ID, all, octets(1, maxName), readOnly, readOnly, fixed, anew, nil, 0},
+	{cryptoki.CKA_OUID, all, octets(OUIDSize, OUIDSize), readOnly, readOnly, fixed, anew, nil, 0}, // the vendor's
 
 	// Data objects (4.5).
 	{cryptoki.CKA_APPLICATION, data, octets(0, maxName), optional, optional, free, asSet, empty, 0},

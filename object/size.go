@@ -24,7 +24,9 @@ const (
 func (o *Object) Size() uint64 {
 	n := sizeHead
 	for i := range o.shown {
-		n += sizeOf(len(o.shown[i].Value))
+		if o.shown[i].Type != cryptoki.CKA_OUID {
+			n += sizeOf(len(o.shown[i].Value))
+		}
 	}
 	for i := range o.values {
 		n += sizeOf(o.values[i].length)

@@ -1,6 +1,8 @@
 package partition
 
 import (
+	"crypto/rand"
+
 	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/keystore"
@@ -164,7 +166,11 @@ func (s *Session) created(token Token, durable ...bool) ([]cryptoki.ObjectHandle
 func (s *Session) keep(token Token, entry creation, objects ...*object.Object) ([]cryptoki.ObjectHandle, error) {
 	temporary := make([]*resident, len(objects))
 	var session []*resident
-	for i, o := range objects {
+	for i := range objects {
+		var id [object.OUIDSize]byte
+		rand.Read(id[:])
+		o := objects[i].WithOUID(id)
+		objects[i] = o
 		if !o.Token() {
 			temporary[i] = &resident{object: o}
 			session = append(session, temporary[i])
