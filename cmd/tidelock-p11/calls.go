@@ -52,6 +52,7 @@ var calls = map[string]call{
 	"room":            {0, (*machine).room},
 	"firmware":        {0, (*machine).firmware},
 	"event":           {1, (*machine).event},
+	"approved":        {1, (*machine).approved},
 
 	"flags":  {0, (*machine).flags},
 	"handle": {1, func(m *machine, a, _ []string) (string, error) { return m.handle(a[0]) }},

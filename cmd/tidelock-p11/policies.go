@@ -130,3 +130,20 @@ func (m *machine) firmware(_, _ []string) (string, error) {
 	}
 	return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2]), nil
 }
+
+// approved tells whether a session's last service was an approved one.
+func (m *machine) approved(args, _ []string) (string, error) {
+	s, err := m.session(args[0])
+	if err != nil {
+		return "", err
+	}
+	library, err := m.vendor()
+	if err != nil {
+		return "", err
+	}
+	flags, code, err := library.ValidationFlags(uint(s))
+	if err := answered(code, err); err != nil {
+		return "", err
+	}
+	return fmt.Sprint(flags == 1), nil
+}

@@ -5,12 +5,16 @@ package luna
 #include "tidelock/vendor.h"
 
 typedef CK_RV (*wait)(CK_FLAGS, CK_SLOT_ID_PTR, CK_VOID_PTR);
+typedef CK_RV (*validation)(CK_SESSION_HANDLE, CK_SESSION_VALIDATION_FLAGS_TYPE, CK_FLAGS_PTR);
 typedef CK_RV (*version)(CK_SLOT_ID, CK_ULONG_PTR, CK_ULONG_PTR, CK_ULONG_PTR);
 typedef CK_RV (*storage)(CK_SLOT_ID, CK_ULONG_PTR, CK_ULONG_PTR, CK_ULONG_PTR, CK_ULONG_PTR, CK_ULONG_PTR);
 
 static CK_RV call_wait(void *f, CK_FLAGS flags) {
     CK_SLOT_ID slot;
     return ((wait)f)(flags, &slot, NULL);
+}
+static CK_RV call_validation(void *f, CK_SESSION_HANDLE s, CK_FLAGS *flags) {
+    return ((validation)f)(s, CKS_LAST_VALIDATION_OK, flags);
 }
 static CK_RV call_version(void *f, CK_SLOT_ID s, CK_ULONG *v) { return ((version)f)(s, &v[0], &v[1], &v[2]); }
 static CK_RV call_storage(void *f, CK_SLOT_ID s, CK_ULONG *v) {
@@ -30,6 +34,17 @@ func (l Library) WaitForSlotEvent(block bool) (code uint, err error) {
 		flags = 0
 	}
 	return uint(C.call_wait(f, flags)), nil
+}
+
+// ValidationFlags is C_GetSessionValidationFlags with CKS_LAST_VALIDATION_OK.
+func (l Library) ValidationFlags(session uint) (flags, code uint, err error) {
+	f, err := l.symbol("C_GetSessionValidationFlags")
+	if err != nil {
+		return 0, 0, err
+	}
+	var v C.CK_FLAGS
+	code = uint(C.call_validation(f, C.CK_SESSION_HANDLE(session), &v))
+	return uint(v), code, nil
 }
 
 // FirmwareVersion is CA_GetFirmwareVersion: major, minor and patch.
