@@ -261,4 +261,29 @@ show <log
 run "$tidelock" stop
 happened 'The same key has signed after the restart.'
 
+step 'Update an older HSM' \
+    'An HSM of firmware 7.4.2 becomes one of 7.8.0 with its keys; its Partition SO makes the partition version 1.'
+export TIDELOCK_HOME=$dir/old
+run "$tidelock" quickstart --home "$TIDELOCK_HOME" --label demo --so-pin "$so_pin" --pin "$pin" --firmware 7.4.2
+run p11 --keypairgen --key-type EC:prime256v1 --label treaties --id 09 --usage-sign
+run p11 --read-object --type pubkey --id 09 --output-file treaties.pub
+echo 'Peace, for ever.' >treaty
+# signs SIGNATURE lets the key sign, and OpenSSL verify.
+signs() {
+    run p11 --sign --mechanism ECDSA-SHA256 --signature-format openssl --id 09 --input-file treaty --output-file "$1"
+    run openssl dgst -sha256 -keyform DER -verify treaties.pub -signature "$1" treaty
+}
+signs old.sig
+run "$tidelock" hsm firmware update 7.8.0 --dry-run
+show <log
+run "$tidelock" hsm firmware update 7.8.0 --yes --pin-file so.pin
+show <log
+signs new.sig
+run "$tidelock" partition set-policy 41=1 --pin-file so.pin
+run "$tidelock" partition show
+grep -E 'Version|Size|Objects' log | show
+signs v1.sig
+run "$tidelock" stop
+happened 'One key has signed at 7.4.2, at 7.8.0 and in a partition of version 1.'
+
 printf '\n%sAll of it worked%s, in %d seconds. The demo'\''s files are removed; README.md shows how to go on.\n' "$bold$green" "$plain" "$SECONDS"
