@@ -308,6 +308,17 @@ var attributes = map[string]attribute{
 	"sensitive":           {pkcs11.CKA_SENSITIVE, truth, isTrue},
 	"extractable":         {pkcs11.CKA_EXTRACTABLE, truth, isTrue},
 	"unique-id":           {uint(cryptoki.CKA_UNIQUE_ID), text, plain},
+	"ouid":                {uint(cryptoki.CKA_OUID), octets, hex.EncodeToString},
+	"modifiable":          {pkcs11.CKA_MODIFIABLE, truth, isTrue},
+	"encrypt":             {pkcs11.CKA_ENCRYPT, truth, isTrue},
+	"decrypt":             {pkcs11.CKA_DECRYPT, truth, isTrue},
+	"wrap":                {pkcs11.CKA_WRAP, truth, isTrue},
+	"unwrap":              {pkcs11.CKA_UNWRAP, truth, isTrue},
+	"derive":              {pkcs11.CKA_DERIVE, truth, isTrue},
+	"assigned":            {uint(cryptoki.CKA_ASSIGNED), truth, isTrue},
+	"key-status":          {uint(cryptoki.CKA_KEY_STATUS), octets, hex.EncodeToString},
+	"auth-data":           {uint(cryptoki.CKA_AUTH_DATA), text, plain},
+	"failed-count":        {uint(cryptoki.CKA_FAILED_KEY_AUTH_COUNT), octets, hex.EncodeToString},
 	"always-authenticate": {pkcs11.CKA_ALWAYS_AUTHENTICATE, truth, isTrue},
 }
 
