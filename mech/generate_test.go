@@ -154,6 +154,10 @@ func TestGenerateSecrets(t *testing.T) {
 		{cryptoki.CKM_GENERIC_SECRET_KEY_GEN, 512, cryptoki.CKR_OK},
 		{cryptoki.CKM_GENERIC_SECRET_KEY_GEN, 513, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
 		{cryptoki.CKM_GENERIC_SECRET_KEY_GEN, ^uint64(0), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{cryptoki.CKM_SHA_1_KEY_GEN, 20, cryptoki.CKR_OK},
+		{cryptoki.CKM_SHA256_KEY_GEN, 13, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{cryptoki.CKM_SHA512_256_KEY_GEN, 32, cryptoki.CKR_OK},
+		{cryptoki.CKM_SHA3_384_KEY_GEN, 48, cryptoki.CKR_OK},
 	} {
 		entry, _ := Lookup(c.m)
 		m := cryptoki.New(c.m)
