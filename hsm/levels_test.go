@@ -49,6 +49,7 @@ func TestClientLevels(t *testing.T) {
 			open := wire.OpenSessionRequest{Flags: uint64(cryptoki.CKF_SERIAL_SESSION)}
 			want(t, "open", client.call(wire.CallOpenSession, 0, &open, &wire.OpenSessionReply{}), c.want)
 			want(t, "role", client.call(wire.CallRoleState, 0, &wire.RoleStateRequest{User: uint64(cryptoki.CKU_USER)}, &wire.RoleStateReply{}), c.want)
+			want(t, "firmware", client.call(wire.CallFirmwareVersion, 0, &wire.FirmwareVersionRequest{}, &wire.FirmwareVersionReply{}), c.want)
 			want(t, "info", client.call(wire.CallPartitionInfo, 0, &wire.PartitionInfoRequest{}, &wire.PartitionInfoReply{}), c.want)
 			init := cryptoki.CKR_SESSION_EXISTS
 			if c.want != cryptoki.CKR_OK {
