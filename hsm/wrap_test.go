@@ -2,7 +2,11 @@ package hsm_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	hash "crypto/sha256"
+	"crypto/x509"
 	"encoding/binary"
+	"math/big"
 	"slices"
 	"testing"
 
@@ -146,6 +150,31 @@ func TestWrapAndUnwrapSecretKeys(t *testing.T) {
 			want(t, "another length", rv, cryptoki.CKR_WRAPPED_KEY_INVALID)
 		})
 	}
+}
+
+// Both halves of a pair tell the public key as certificates have it.
+func TestPublicKeyInfo(t *testing.T) {
+	b := newHSM(t)
+	s := b.user()
+	public, private := s.pair(true, "pair")
+	info := s.value(public, cryptoki.CKA_PUBLIC_KEY_INFO)
+	key, err := x509.ParsePKIXPublicKey(info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, rv := s.fused(mech.Sign, ecdsaSHA256, private, []byte("message"), nil, 64)
+	s.must(rv)
+	sum := hash.Sum256([]byte("message"))
+	r, q := new(big.Int).SetBytes(signed.Output[:32]), new(big.Int).SetBytes(signed.Output[32:])
+	if !ecdsa.Verify(key.(*ecdsa.PublicKey), sum[:], r, q) {
+		t.Error("the key does not verify what its private half has signed")
+	}
+	if got := s.value(private, cryptoki.CKA_PUBLIC_KEY_INFO); !bytes.Equal(got, info) {
+		t.Errorf("the private half tells %x, the public one %x", got, info)
+	}
+	want(t, "to be set", s.set(public, attrs(cryptoki.CKA_PUBLIC_KEY_INFO, info)), cryptoki.CKR_ATTRIBUTE_READ_ONLY)
+	_, rv = s.get(s.aes(), cryptoki.CKA_PUBLIC_KEY_INFO)
+	want(t, "of a secret key", rv, cryptoki.CKR_ATTRIBUTE_TYPE_INVALID)
 }
 
 // A private key leaves under policy 1 alone, which excludes cloning.

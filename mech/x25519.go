@@ -60,6 +60,7 @@ func generateMontgomery(m *cryptoki.Mechanism, public, _ cryptoki.Template) (pub
 
 // montgomeryKey is an X25519 key, public or private.
 type montgomeryKey struct {
+	public  *ecdh.PublicKey
 	private *ecdh.PrivateKey // nil in a public key
 }
 
@@ -95,7 +96,11 @@ func parseMontgomeryPublic(a attributes) (*montgomeryKey, error) {
 	if _, err := agree(montgomeryProbe, point); err != nil {
 		return nil, invalid(cryptoki.CKA_EC_POINT, "is a point of small order")
 	}
-	return &montgomeryKey{}, nil
+	public, err := ecdh.X25519().NewPublicKey(point)
+	if err != nil {
+		return nil, invalid(cryptoki.CKA_EC_POINT, "is not %d bytes long", montgomerySize)
+	}
+	return &montgomeryKey{public: public}, nil
 }
 
 // montgomeryProbe is some private key: with a point of small order each of them makes
@@ -129,5 +134,5 @@ func parseMontgomeryPrivate(a attributes) (*montgomeryKey, error) {
 	if point != nil && !bytes.Equal(point, key.PublicKey().Bytes()) {
 		return nil, invalid(cryptoki.CKA_EC_POINT, "is not the public key of CKA_VALUE")
 	}
-	return &montgomeryKey{private: key}, nil
+	return &montgomeryKey{public: key.PublicKey(), private: key}, nil
 }

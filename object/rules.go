@@ -144,8 +144,7 @@ const (
 // is private when it is made by somebody who is logged in. Certificates are public by
 // default, since programs look for them before they log in.
 //
-// CKA_TRUSTED is false until the SO sets it (Trust). Not offered: CKA_PUBLIC_KEY_INFO,
-// which the standard makes optional.
+// CKA_TRUSTED is false until the SO sets it (Trust).
 var table = []rule{
 	// All objects (4.4).
 	{cryptoki.CKA_CLASS, all, number, required, optional, fixed, asSet, ofClass, bound},
@@ -186,6 +185,9 @@ var table = []rule{
 	{cryptoki.CKA_LOCAL, keys, boolean, readOnly, readOnly, fixed, asSet, ifLocal, bound},
 	{cryptoki.CKA_KEY_GEN_MECHANISM, keys, number, readOnly, readOnly, fixed, asSet, madeBy, bound},
 	{cryptoki.CKA_ALLOWED_MECHANISMS, keys, mechanisms, optional, optional, fixed, asSet, nil, bound},
+
+	// No key holds it either: it follows from the key.
+	{cryptoki.CKA_PUBLIC_KEY_INFO, publicKeys | privateKeys, octets(0, maxContent), readOnly, readOnly, fixed, asSet, nil, 0},
 
 	// Purposes and trust of public keys (4.8), private keys (4.9) and secret keys (4.10).
 	{cryptoki.CKA_SUBJECT, publicKeys | privateKeys, octets(0, maxName), optional, optional, free, asSet, empty, 0},

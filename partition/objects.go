@@ -6,6 +6,7 @@ import (
 	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/mech"
 	"tidelock.dev/tidelock/object"
 )
 
@@ -258,10 +259,28 @@ func (s *Session) read(r *resident, t cryptoki.AttributeType) ([]byte, object.St
 	switch {
 	case t == cryptoki.CKA_UNIQUE_ID:
 		return uniqueID(r.handle), object.Present
+	case t == cryptoki.CKA_PUBLIC_KEY_INFO:
+		return publicKeyInfo(r)
 	case s.partition.hidden(t):
 		return nil, object.Absent
 	}
 	return r.object.Read(t)
+}
+
+// publicKeyInfo is the CKA_PUBLIC_KEY_INFO of a key of a pair (PKCS#11 3.2, 4.8 and 4.9).
+func publicKeyInfo(r *resident) ([]byte, object.Status) {
+	if class := r.object.Class(); class != cryptoki.CKO_PUBLIC_KEY && class != cryptoki.CKO_PRIVATE_KEY {
+		return nil, object.Absent
+	}
+	key, err := r.parsedKey()
+	if err != nil {
+		return nil, object.Absent
+	}
+	info, err := mech.PublicKeyInfo(key)
+	if err != nil {
+		return nil, object.Absent
+	}
+	return info, object.Present
 }
 
 // SetAttributes is C_SetAttributeValue: all of the template or nothing.
