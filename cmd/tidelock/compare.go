@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -48,6 +49,14 @@ touched.`,
 			if list {
 				return listRows(cmd, rows)
 			}
+			var file *os.File
+			if page != "" {
+				// Before the work of which it is the result.
+				if file, err = os.Create(page); err != nil {
+					return err
+				}
+				defer file.Close()
+			}
 			report, err := runRows(cmd, rows)
 			if err != nil {
 				return err
@@ -61,8 +70,8 @@ touched.`,
 			default:
 				err = printRows(out, report, verbose)
 			}
-			if err == nil && page != "" {
-				err = writePage(page, report)
+			if err == nil && file != nil {
+				err = errors.Join(report.HTML(file), file.Close())
 			}
 			if failed := report.With(compare.Fail); err == nil && len(failed) > 0 {
 				err = fmt.Errorf("%d of %d rows failed: %s", len(failed), len(rows), strings.Join(failed, ", "))
@@ -188,18 +197,6 @@ func mergeCells(cells []compare.Cell, apart bool) []compare.Cell {
 		}
 	}
 	return merged
-}
-
-func writePage(path string, report *compare.Report) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	err = report.HTML(f)
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	return err
 }
 
 // completeRows offers the rows that have a scenario.
