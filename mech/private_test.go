@@ -19,8 +19,10 @@ import (
 func privateFixtures() map[cryptoki.KeyType][]cryptoki.Template {
 	return map[cryptoki.KeyType][]cryptoki.Template{
 		cryptoki.CKK_RSA:        {rsaPair().private},
-		cryptoki.CKK_EC:         {p256Pair().private, p384Pair().private},
+		cryptoki.CKK_EC:         {p256Pair().private, p384Pair().private, p521Pair().private},
 		cryptoki.CKK_EC_EDWARDS: {edwardsPair().private},
+
+		cryptoki.CKK_EC_MONTGOMERY: {x25519Pair().private},
 	}
 }
 
