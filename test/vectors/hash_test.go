@@ -12,8 +12,8 @@ import (
 	"github.com/miekg/pkcs11"
 )
 
-// hashFunction is a hash function with the mechanisms that have it in their names;
-// those that the token does not offer are 0.
+// hashFunction is a hash function with the mechanisms that have it in their names; those
+// that there are no vectors for are 0.
 type hashFunction struct {
 	hash                      crypto.Hash
 	oid                       asn1.ObjectIdentifier
@@ -44,13 +44,13 @@ var hashFunctions = map[string]hashFunction{
 	"SHA-512/256": {hash: crypto.SHA512_256, oid: nistHash(6),
 		digest: pkcs11.CKM_SHA512_256, hmac: pkcs11.CKM_SHA512_256_HMAC, hmacGeneral: pkcs11.CKM_SHA512_256_HMAC_GENERAL},
 	"SHA3-224": {hash: crypto.SHA3_224, oid: nistHash(7),
-		digest: pkcs11.CKM_SHA3_224, hmac: pkcs11.CKM_SHA3_224_HMAC, hmacGeneral: pkcs11.CKM_SHA3_224_HMAC_GENERAL, ecdsa: ckmECDSASHA3_224, rsaPKCS: pkcs11.CKM_SHA3_224_RSA_PKCS, rsaPSS: pkcs11.CKM_SHA3_224_RSA_PKCS_PSS},
+		digest: pkcs11.CKM_SHA3_224, hmac: pkcs11.CKM_SHA3_224_HMAC, hmacGeneral: pkcs11.CKM_SHA3_224_HMAC_GENERAL, rsaPKCS: pkcs11.CKM_SHA3_224_RSA_PKCS},
 	"SHA3-256": {hash: crypto.SHA3_256, oid: nistHash(8),
-		digest: pkcs11.CKM_SHA3_256, hmac: pkcs11.CKM_SHA3_256_HMAC, hmacGeneral: pkcs11.CKM_SHA3_256_HMAC_GENERAL, ecdsa: ckmECDSASHA3_256, rsaPKCS: pkcs11.CKM_SHA3_256_RSA_PKCS, rsaPSS: pkcs11.CKM_SHA3_256_RSA_PKCS_PSS},
+		digest: pkcs11.CKM_SHA3_256, hmac: pkcs11.CKM_SHA3_256_HMAC, hmacGeneral: pkcs11.CKM_SHA3_256_HMAC_GENERAL, ecdsa: ckmECDSASHA3_256, rsaPKCS: pkcs11.CKM_SHA3_256_RSA_PKCS},
 	"SHA3-384": {hash: crypto.SHA3_384, oid: nistHash(9),
-		digest: pkcs11.CKM_SHA3_384, hmac: pkcs11.CKM_SHA3_384_HMAC, hmacGeneral: pkcs11.CKM_SHA3_384_HMAC_GENERAL, ecdsa: ckmECDSASHA3_384, rsaPKCS: pkcs11.CKM_SHA3_384_RSA_PKCS, rsaPSS: pkcs11.CKM_SHA3_384_RSA_PKCS_PSS},
+		digest: pkcs11.CKM_SHA3_384, hmac: pkcs11.CKM_SHA3_384_HMAC, hmacGeneral: pkcs11.CKM_SHA3_384_HMAC_GENERAL, ecdsa: ckmECDSASHA3_384, rsaPKCS: pkcs11.CKM_SHA3_384_RSA_PKCS},
 	"SHA3-512": {hash: crypto.SHA3_512, oid: nistHash(10),
-		digest: pkcs11.CKM_SHA3_512, hmac: pkcs11.CKM_SHA3_512_HMAC, hmacGeneral: pkcs11.CKM_SHA3_512_HMAC_GENERAL, ecdsa: ckmECDSASHA3_512, rsaPKCS: pkcs11.CKM_SHA3_512_RSA_PKCS, rsaPSS: pkcs11.CKM_SHA3_512_RSA_PKCS_PSS},
+		digest: pkcs11.CKM_SHA3_512, hmac: pkcs11.CKM_SHA3_512_HMAC, hmacGeneral: pkcs11.CKM_SHA3_512_HMAC_GENERAL, ecdsa: ckmECDSASHA3_512, rsaPKCS: pkcs11.CKM_SHA3_512_RSA_PKCS},
 }
 
 // nistHash is the identifier of a hash function of FIPS 180-4 or FIPS 202.

@@ -208,8 +208,12 @@ func TestECDH(t *testing.T) {
 			if err != nil {
 				return r.result(), err
 			}
-			m := pkcs11.NewMechanism(pkcs11.CKM_ECDH1_DERIVE, s.ecdhParameter(point("QSCAVSX", "QSCAVSY")))
-			return r.result(), refusedUnless(r.result(), same(r.padded("Z", curve.size))(s.derive(m, key, 0)))
+			agree := func(mechanism uint) error {
+				m := pkcs11.NewMechanism(mechanism, s.ecdhParameter(point("QSCAVSX", "QSCAVSY")))
+				return refusedUnless(r.result(), same(r.padded("Z", curve.size))(s.derive(m, key, 0)))
+			}
+			// The cofactor of these curves is 1.
+			return r.result(), agreeing(agree(pkcs11.CKM_ECDH1_DERIVE), agree(pkcs11.CKM_ECDH1_COFACTOR_DERIVE))
 		},
 	}.run(t)
 }

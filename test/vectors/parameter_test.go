@@ -20,7 +20,6 @@ const (
 	ckkMontgomery   = 0x41
 	ckmEdDSA        = 0x1057
 
-	ckmECDSASHA3_224 = 0x1047
 	ckmECDSASHA3_256 = 0x1048
 	ckmECDSASHA3_384 = 0x1049
 	ckmECDSASHA3_512 = 0x104a

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"math/big"
+	"slices"
 	"testing"
 
 	"github.com/miekg/pkcs11"
@@ -45,13 +46,19 @@ func ecPoint(point []byte) *pkcs11.Attribute {
 	return attribute(pkcs11.CKA_EC_POINT, der)
 }
 
-// ecdsaP1363 has signatures in the form that PKCS#11 has for them too, r and s at full length.
+// ecdsaP1363 has signatures in the form that PKCS#11 has for them too, r and s at full
+// length. It verifies by the mechanism of the hash function and by CKM_ECDSA with a digest
+// that is made here; they must agree.
 var ecdsaP1363 = suite{
 	files:    []string{"ecdsa_*_p1363_test.json"},
 	refusals: wrongSignature,
 	prepare: func(t *testing.T, s *session, g *group) (func(*vector) error, error) {
-		verify, err := ecdsaVerification(t, s, g)
-		return func(v *vector) error { return verify(v.Msg, v.Sig) }, err
+		h := hashNamed(t, g.SHA)
+		key, err := s.ecPublic(t, g)
+		return func(v *vector) error {
+			whole := s.verify(pkcs11.NewMechanism(h.ecdsa, nil), key, v.Msg, v.Sig)
+			return agreeing(whole, s.verify(pkcs11.NewMechanism(pkcs11.CKM_ECDSA, nil), key, h.of(v.Msg), v.Sig))
+		}, err
 	},
 }
 
@@ -61,15 +68,21 @@ var ecdsaDER = suite{
 	files:    []string{"ecdsa_*_sha3_*_test.json", "ecdsa_secp384r1_sha256_test.json"},
 	refusals: wrongSignature,
 	prepare: func(t *testing.T, s *session, g *group) (func(*vector) error, error) {
-		verify, err := ecdsaVerification(t, s, g)
+		h := hashNamed(t, g.SHA)
+		key, err := s.ecPublic(t, g)
 		return func(v *vector) error {
 			sig, ok := plainSignature(v.Sig, curves[g.PublicKey.Curve].size)
 			if !ok {
 				return pkcs11.Error(pkcs11.CKR_SIGNATURE_INVALID)
 			}
-			return verify(v.Msg, sig)
+			return s.verify(pkcs11.NewMechanism(h.ecdsa, nil), key, v.Msg, sig)
 		}, err
 	},
+}
+
+func (s *session) ecPublic(t *testing.T, g *group) (pkcs11.ObjectHandle, error) {
+	t.Helper()
+	return s.public(pkcs11.CKK_EC, ecParams(t, g.PublicKey.Curve), ecPoint(g.PublicKey.Uncompressed))
 }
 
 // plainSignature turns an Ecdsa-Sig-Value into r and s of size bytes each.
@@ -89,17 +102,6 @@ func plainSignature(der []byte, size int) ([]byte, bool) {
 	sig.R.FillBytes(out[:size])
 	sig.S.FillBytes(out[size:])
 	return out, true
-}
-
-// ecdsaVerification verifies by the mechanism of the hash function and by CKM_ECDSA with
-// a digest that is made here; they must agree.
-func ecdsaVerification(t *testing.T, s *session, g *group) (func(msg, sig []byte) error, error) {
-	h := hashNamed(t, g.SHA)
-	key, err := s.public(pkcs11.CKK_EC, ecParams(t, g.PublicKey.Curve), ecPoint(g.PublicKey.Uncompressed))
-	return func(msg, sig []byte) error {
-		whole := s.verify(pkcs11.NewMechanism(h.ecdsa, nil), key, msg, sig)
-		return agreeing(whole, s.verify(pkcs11.NewMechanism(pkcs11.CKM_ECDSA, nil), key, h.of(msg), sig))
-	}, err
 }
 
 // agreeing returns the outcome of two mechanisms, or errDiffers.
@@ -141,19 +143,30 @@ var pkcs1Verification = suite{
 	},
 }
 
-// pkcs1Signature has signatures that must come out the same, for they are deterministic.
+// pkcs1Signature has signatures that must come out the same, for they are deterministic:
+// by CKM_RSA_X_509 with padding that is made here, and as pkcs1Verification.
 var pkcs1Signature = suite{
 	files: []string{"rsa_pkcs1_*_sig_gen_test.json"},
 	prepare: func(t *testing.T, s *session, g *group) (func(*vector) error, error) {
 		h := hashNamed(t, g.SHA)
 		key, err := s.rsaPrivate(t, g.PrivateKeyPKCS8, pkcs11.CKA_SIGN)
 		return func(v *vector) error {
+			padded := pkcs1Padded(h.digestInfo(v.Msg), len(v.Sig))
+			if err := same(v.Sig)(s.sign(pkcs11.NewMechanism(pkcs11.CKM_RSA_X_509, nil), key, padded)); err != nil {
+				return err
+			}
 			if err := same(v.Sig)(s.sign(pkcs11.NewMechanism(pkcs11.CKM_RSA_PKCS, nil), key, h.digestInfo(v.Msg))); err != nil || h.rsaPKCS == 0 {
 				return err
 			}
 			return same(v.Sig)(s.sign(pkcs11.NewMechanism(h.rsaPKCS, nil), key, v.Msg))
 		}, err
 	},
+}
+
+// pkcs1Padded is EMSA-PKCS1-v1_5 in size bytes (RFC 8017, 9.2).
+func pkcs1Padded(digestInfo []byte, size int) []byte {
+	padding := bytes.Repeat([]byte{0xff}, size-len(digestInfo)-3)
+	return slices.Concat([]byte{0, 1}, padding, []byte{0}, digestInfo)
 }
 
 // rsaPrivate brings in a private key of PKCS #8 for one use.
