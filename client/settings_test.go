@@ -71,9 +71,12 @@ func TestLoadSettings(t *testing.T) {
 		t.Error(err)
 	}
 	t.Setenv(client.LevelEnv, "")
-	for _, text := range []string{"level", strings.Repeat("#", 4097)} {
+	for text, says := range map[string]string{
+		"level": "line 1",
+		strings.Repeat("#", 2048) + "\n" + strings.Repeat("#", 2048): "longer than 4096 bytes",
+	} {
 		write(text)
-		if _, err := client.LoadSettings(home); err == nil || !strings.HasPrefix(err.Error(), file+": ") {
+		if _, err := client.LoadSettings(home); err == nil || !strings.HasPrefix(err.Error(), file+": "+says) {
 			t.Error(err)
 		}
 	}
