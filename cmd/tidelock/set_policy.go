@@ -77,11 +77,12 @@ func (o policyOwner) change() *cobra.Command {
 	var p pins
 	var sure confirmation
 	cmd := &cobra.Command{
-		Use:     "set-policy NUMBER=VALUE...",
-		Short:   fmt.Sprintf("Change policies of %s, as the %v", o.of, o.officer),
-		Long:    "set-policy changes policies, all or none, in whatever order they are given.\n" + o.long,
-		Example: o.example,
-		Args:    cobra.MinimumNArgs(1),
+		Use:               "set-policy NUMBER=VALUE...",
+		Short:             fmt.Sprintf("Change policies of %s, as the %v", o.of, o.officer),
+		Long:              "set-policy changes policies, all or none, in whatever order they are given.\n" + o.long,
+		Example:           o.example,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completePolicies(o),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			settings, err := parseSettings(args)
 			if err != nil {
