@@ -167,6 +167,21 @@ func TestCheckOrderOfAdministration(t *testing.T) {
 		{"PartitionResize", cryptoki.CKR_SLOT_ID_INVALID, cryptoki.CKR_DEVICE_MEMORY, "the administration's slot, no room", func(e *staff) cryptoki.RV {
 			return e.so.resize(wire.AdminSlot, 1<<60)
 		}},
+		{"FirmwareUpdate", cryptoki.CKR_SESSION_HANDLE_INVALID, cryptoki.CKR_USER_NOT_LOGGED_IN, "no session", func(e *staff) cryptoki.RV {
+			return only(nowhere(e.so).updateFirmware("7.9.0"))
+		}},
+		{"FirmwareUpdate", cryptoki.CKR_USER_NOT_LOGGED_IN, cryptoki.CKR_ARGUMENTS_BAD, "the Partition SO, no level", func(e *staff) cryptoki.RV {
+			return only(e.po.updateFirmware("newest"))
+		}},
+		{"FirmwareUpdate", cryptoki.CKR_ARGUMENTS_BAD, cryptoki.CKR_OPERATION_NOT_ALLOWED, "no level, and an older one", func(e *staff) cryptoki.RV {
+			return only(e.so.updateFirmware("7.5.0"))
+		}},
+		{"FirmwareRollback", cryptoki.CKR_USER_NOT_LOGGED_IN, cryptoki.CKR_OPERATION_NOT_ALLOWED, "nobody logged in, nothing to go back to", func(e *staff) cryptoki.RV {
+			return only(e.none.rollbackFirmware())
+		}},
+		{"FirmwarePlan", cryptoki.CKR_ACTION_PROHIBITED, cryptoki.CKR_ACTION_PROHIBITED, "the other socket, no level", func(e *staff) cryptoki.RV {
+			return only(e.joinAs(ordinary).plan("newest"))
+		}},
 		{"ClientAssign, ClientRevoke", cryptoki.CKR_USER_NOT_LOGGED_IN, cryptoki.CKR_SLOT_ID_INVALID, "nobody logged in, no slot", func(e *staff) cryptoki.RV {
 			return e.none.assign(77, 1, false)
 		}},

@@ -17,16 +17,22 @@ import (
 	"tidelock.dev/tidelock/wire"
 )
 
-// old is an HSM before 7.7.0 with a partition that has objects, one that has none and one
-// that is not initialised.
+// old is an HSM before 7.7.0 with a partition that has objects, one that has a single one
+// and one that is not initialised.
 func old(t testing.TB) *box {
 	t.Helper()
 	b := newHSMLike(t, hsm.Development{Level: before77, Memory: 16 << 20, Licences: 10})
 	so := b.officer()
-	empty := so.createUnversioned("empty")
+	single := so.createUnversioned("single")
 	so.createUnversioned("new")
 	c := b.joinAs(administrator)
-	c.must(c.initPartition(empty, "empty", soPIN))
+	c.must(c.initPartition(single, "single", soPIN))
+	officer := c.openSlot(single)
+	officer.must(officer.login(cryptoki.CKU_SO, soPIN))
+	officer.must(officer.initRole(cryptoki.CKU_USER, coPIN))
+	officer.must(officer.logout())
+	officer.must(officer.login(cryptoki.CKU_USER, coPIN))
+	officer.aesKey(true, "single")
 	user := b.user()
 	user.pair(true, "pair")
 	half, _ := user.pair(true, "half")
@@ -113,24 +119,27 @@ func TestInterruptedUpdate(t *testing.T) {
 // An update that fails leaves the HSM that was, running, and nothing of its own.
 func TestUpdateOfADamagedObject(t *testing.T) {
 	b := old(t)
+	// The last object, so that there is something to take back.
 	var key, whole []byte
 	table := keystore.TableObject
-	edit := func(change func(record []byte) []byte) {
-		t.Helper()
-		err := b.store.Store.Update(func(w keystore.Writer) error {
-			return w.Scan(table, nil, key, func(k, record []byte) (bool, error) {
-				return false, w.Put(table, bytes.Clone(k), change(bytes.Clone(record)))
-			})
+	err := b.store.Store.View(func(r keystore.Reader) error {
+		return r.Scan(table, nil, nil, func(k, record []byte) (bool, error) {
+			key, whole = bytes.Clone(k), bytes.Clone(record)
+			return true, nil
 		})
-		if err != nil {
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(record []byte) {
+		t.Helper()
+		if err := b.store.Store.Update(func(w keystore.Writer) error { return w.Put(table, key, record) }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	edit(func(record []byte) []byte {
-		whole = bytes.Clone(record)
-		record[20] ^= 1
-		return record
-	})
+	damaged := bytes.Clone(whole)
+	damaged[20] ^= 1
+	put(damaged)
 	entries := b.objectRecords()
 	so := b.officer()
 	_, rv := so.updateFirmware("7.8.0")
@@ -141,7 +150,7 @@ func TestUpdateOfADamagedObject(t *testing.T) {
 	if got := b.objectRecords(); got != entries {
 		t.Errorf("%d records of objects are there, want %d", got, entries)
 	}
-	edit(func([]byte) []byte { return whole })
+	put(whole)
 	_, rv = so.updateFirmware("7.8.0")
 	want(t, "the update once that is repaired", rv, cryptoki.CKR_OK)
 }
@@ -186,7 +195,7 @@ func TestCallsDuringAnUpdate(t *testing.T) {
 		}
 		done = append(done, i.Done)
 	}
-	if !slices.IsSorted(done) || seen[len(seen)-1].Done != 5 || seen[len(seen)-1].Total != 5 {
+	if !slices.IsSorted(done) || seen[len(seen)-1].Done != 6 || seen[len(seen)-1].Total != 6 {
 		t.Errorf("the progress is %+v", seen)
 	}
 	if now := b.app().firmware(); now.Updating != "" || now.Level != "7.8.0" {
@@ -215,8 +224,7 @@ func TestUpdateWaitsForCalls(t *testing.T) {
 	b := old(t)
 	so, user, watcher := b.officer(), b.user(), b.app()
 	entered, leave := make(chan struct{}), make(chan struct{})
-	var wait func() error
-	wait = func() error {
+	wait := func() error {
 		b.store.onUpdate.Store(nil)
 		close(entered)
 		<-leave
