@@ -71,6 +71,10 @@ func TestParseRefuses(t *testing.T) {
 		{"a field too many", new(OperationInitRequest), gcm(12, 8, 128, 0), "do not fit"},
 		{"malformed with data", new(OperationInitRequest), initWith(cryptoki.Mechanism{Shape: cryptoki.ShapeMalformed, Data: []byte{1}}), "do not fit"},
 		{"none with data", new(OperationInitRequest), initWith(cryptoki.Mechanism{Data: []byte{1}}), "do not fit"},
+		{"half an element", new(OperationInitRequest), initWith(cryptoki.Mechanism{Shape: cryptoki.ShapeKDF, Fields: []uint64{1, 4, 1, 4}, Data: []byte{1}}), "do not fit"},
+		{"element beyond the data", new(OperationInitRequest), initWith(cryptoki.Mechanism{Shape: cryptoki.ShapeKDF, Fields: []uint64{1, 4, 1, 4, 1}, Data: []byte{1}}), "do not fit"},
+		{"data beyond the elements", new(OperationInitRequest), initWith(cryptoki.Mechanism{Shape: cryptoki.ShapeKDF, Fields: []uint64{1, 4, 1}, Data: []byte{1, 2}}), "do not fit"},
+		{"no field of a list", new(OperationInitRequest), initWith(cryptoki.Mechanism{Shape: cryptoki.ShapeKDF}), "do not fit"},
 		{"33 fields", new(OperationInitRequest), initWith(cryptoki.Mechanism{Shape: 99, Fields: make([]uint64, 33)}), "more than 32"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
