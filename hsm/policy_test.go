@@ -259,6 +259,43 @@ func TestSetPartitionPolicies(t *testing.T) {
 	}
 }
 
+// POL-9: each change of a partition's policy erases when the table says so, and not
+// otherwise.
+func TestErasesWhatTheTableSays(t *testing.T) {
+	table := policy.Partition(firmware.Newest)
+	for _, version := range []uint8{0, 1} {
+		for _, e := range table.Entries() {
+			if e.Fixed() || e.Effect == policy.Refused {
+				continue
+			}
+			b := newHSMLike(t, hsm.Development{Version: &version})
+			co := b.user()
+			co.mustCreate(dataObject(true, true, "object"))
+			po := b.joinAs(administrator).openSlot(0)
+			po.must(po.login(cryptoki.CKU_SO, soPIN))
+			// There and back; development's PINs are shorter than policy 25 lets them be.
+			from := po.policies(0)[e.ID]
+			for _, value := range []uint64{e.Min + e.Capability - min(from, e.Capability), min(from, e.Capability)} {
+				now := po.policies(0)[e.ID]
+				p, rv := po.setPolicies(true, to(e.ID, value))
+				if rv == cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES {
+					continue
+				}
+				po.must(rv)
+				erases := value > now && e.DestructiveOn || value < now && e.DestructiveOff
+				if left := po.partitionInfo(0).Objects == 1; p.Erased != erases || left == erases {
+					t.Errorf("version %d, policy %d from %d to %d: erased %v, the object is left: %v", version, e.ID, now, value, p.Erased, left)
+				}
+				if erases {
+					again := b.user()
+					again.mustCreate(dataObject(true, true, "object"))
+					again.must(again.close())
+				}
+			}
+		}
+	}
+}
+
 // POL-9: the HSM's policies cap those of partitions, and erase what no longer fits.
 func TestHSMPoliciesCap(t *testing.T) {
 	for _, test := range []struct {

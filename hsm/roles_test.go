@@ -161,6 +161,8 @@ func TestLimitedCryptoOfficer(t *testing.T) {
 	want(t, "the Crypto Officer destroys it", co.destroy(key), cryptoki.CKR_OK)
 	_, rv := e.sessions["po"].setPolicies(true, to(41, 0))
 	e.sessions["po"].must(rv)
+	_, rv = lco.create(newToken(), dataObject(true, true, "after him"))
+	want(t, "what he does after the end of version 1", rv, cryptoki.CKR_USER_NOT_LOGGED_IN)
 	s := e.joinAs(administrator).openSlot(0)
 	want(t, "his login to version 0", s.login(user, lcoPIN), cryptoki.CKR_USER_PIN_NOT_INITIALIZED)
 	want(t, "the Crypto Officer's", s.login(cryptoki.CKU_USER, coPIN), cryptoki.CKR_OK)
