@@ -82,14 +82,15 @@ crash: ## Kill the server 10,000 times, flip 100,000 bits of its store
 		$(GO) test -count=1 -timeout 3h -v ./test/crash
 
 .PHONY: fuzz
-fuzz: ## Run every fuzz target, 100,000 times each (FUZZTIME)
+fuzz: ## Run every fuzz target, of C with clang, 100,000 times each (FUZZTIME)
+	@scripts/deps.sh --fuzz
 	@for pkg in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 			echo "== $$pkg $$target"; \
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
 		done; \
 	done
-	$(GO) test -count=1 -run TestCFuzzTargets -v ./wire
+	TIDELOCK_FUZZTIME=$(FUZZTIME) $(GO) test -count=1 -timeout 0 -run TestCFuzzTargets -v ./wire
 
 .PHONY: man
 man: build ## Write the manual pages into build/man

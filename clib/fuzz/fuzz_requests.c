@@ -1,14 +1,15 @@
 // What an application may pass: requests of all calls whose fields, templates and
-// mechanisms are made from the input. Pointers are good for the lengths beside
-// them, or NULL, or stand beside a length beyond any frame, which must be refused
-// before anything is read.
-#include <stdlib.h>
+// mechanisms are made from the input, which begins with the call's number, two bytes.
+// Pointers are good for the lengths beside them, or NULL, or stand beside a length
+// beyond any frame, which must be refused before anything is read.
 #include <string.h>
 
 #include "../gen/wire.h"
+#include "fuzz.h"
 
 struct put_sample {
     const char *call;
+    uint16_t number;
     void (*put)(struct tl_buffer *b);
 };
 
@@ -16,11 +17,6 @@ static struct tl_view input;
 
 static CK_ATTRIBUTE pool[4 * TL_MAX_ATTRIBUTES];
 static size_t pooled;
-
-static void require(bool holds) {
-    if (!holds)
-        abort();
-}
 
 // some takes the next bytes of the input, at most 64 Ki of them.
 static struct tl_bytes some(void) {
@@ -92,6 +88,15 @@ static struct tl_mechanism mechanism(void) {
     static CK_RSA_AES_KEY_WRAP_PARAMS rsa_aes;
     static CK_PRF_DATA_PARAM data[16];
     static CK_SP800_108_KDF_PARAMS kdf;
+    static CK_ECDH1_DERIVE_PARAMS ecdh;
+    static CK_HKDF_PARAMS hkdf;
+    // CK_GCM_PARAMS before PKCS#11 2.40.
+    static struct {
+        void *iv;
+        CK_ULONG iv_length;
+        void *aad;
+        CK_ULONG aad_length, tag_bits;
+    } old_gcm;
     void *value;
     uint8_t choice = tl_get_u8(&input);
     switch (choice) {
@@ -133,6 +138,30 @@ static struct tl_mechanism mechanism(void) {
             data[i].ulValueLen = pointer(&data[i].pValue);
         }
         structured(&kdf, sizeof kdf);
+        break;
+    case 5:
+        native.mechanism = CKM_ECDH1_DERIVE;
+        ecdh.ulSharedDataLen = pointer(&value);
+        ecdh.pSharedData = value;
+        ecdh.ulPublicDataLen = pointer(&value);
+        ecdh.pPublicData = value;
+        structured(&ecdh, sizeof ecdh);
+        break;
+    case 6:
+        native.mechanism = CKM_HKDF_DERIVE;
+        hkdf.bExtract = tl_get_u8(&input);
+        hkdf.bExpand = tl_get_u8(&input);
+        hkdf.ulSaltLen = pointer(&value);
+        hkdf.pSalt = value;
+        hkdf.ulInfoLen = pointer(&value);
+        hkdf.pInfo = value;
+        structured(&hkdf, sizeof hkdf);
+        break;
+    case 7:
+        native.mechanism = CKM_AES_GCM;
+        old_gcm.iv_length = pointer(&old_gcm.iv);
+        old_gcm.aad_length = pointer(&old_gcm.aad);
+        structured(&old_gcm, sizeof old_gcm);
         break;
     default:
         native.mechanism = flat[choice % (sizeof flat / sizeof flat[0])];
@@ -199,24 +228,25 @@ static void check_mechanism(struct tl_mechanism m) {
     tl_buffer_free(&b);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    enum { CALLS = sizeof put_samples / sizeof put_samples[0] };
     static struct tl_buffer frame;
-    if (size == 0)
+    struct tl_view whole = {.data = data, .left = size};
+    uint16_t call = tl_get_u16(&whole);
+    if (whole.failed)
         return 0;
-    input = (struct tl_view){.data = data + 1, .left = size - 1};
+    input = whole;
     pooled = 0;
     tl_begin_frame(&frame);
-    put_samples[data[0] % CALLS].put(&frame);
+    for (size_t i = 0; i < sizeof put_samples / sizeof put_samples[0]; i++)
+        if (put_samples[i].number == call)
+            put_samples[i].put(&frame);
     CK_RV result = tl_end_frame(&frame, &(struct tl_header){.kind = TL_KIND_REQUEST});
     struct tl_header header;
     if (result == CKR_OK)
         require(tl_get_header(frame.data, &header) && header.length == frame.length);
     require(frame.length <= TL_MAX_FRAME && frame.length <= frame.capacity);
 
-    input = (struct tl_view){.data = data + 1, .left = size - 1};
+    input = whole;
     pooled = 0;
     check_template(attributes(1));
     check_mechanism(mechanism());

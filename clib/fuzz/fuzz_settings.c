@@ -1,16 +1,9 @@
 // What may stand in a client.conf: any bytes.
-#include <stdlib.h>
 #include <string.h>
 
 #include "../settings.h"
 #include "../version.h"
-
-static void require(bool holds) {
-    if (!holds)
-        abort();
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct tl_settings settings = {.level = TL_CLIENT_LEVEL};

@@ -12,11 +12,13 @@
 
 struct put_sample {
     const char *call;
+    uint16_t number;
     void (*put)(struct tl_buffer *b);
 };
 
 struct get_sample {
     const char *call;
+    uint16_t number;
     bool (*get)(struct tl_view *v);
 };
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"strings"
 )
 
 // cSamples makes what the tests and fuzz targets of the C codec use to go through
@@ -31,7 +32,7 @@ func cPutSamples(calls []call) []byte {
 			fmt.Fprintf(&b, "        .%s = sample_%s(%d),\n", cName(f.name), f.typ, i)
 		}
 		fmt.Fprintf(&b, "    };\n    tl_put_%s(b, &m);\n}\n", name)
-		fmt.Fprintf(&table, "    {%q, put_%s},\n", c.name, name)
+		fmt.Fprintf(&table, "    {%q, TL_CALL_%s, put_%s},\n", c.name, strings.ToUpper(name), name)
 	}
 	fmt.Fprintf(&b, "\nstatic const struct put_sample put_samples[] = {\n%s};\n", table.Bytes())
 	return b.Bytes()
@@ -52,7 +53,7 @@ func cGetSamples(calls []call) []byte {
 			fmt.Fprintf(&b, " &&\n           is_%s(m.%s, %d)", f.typ, cName(f.name), i)
 		}
 		b.WriteString(";\n}\n")
-		fmt.Fprintf(&table, "    {%q, get_%s},\n", c.name, name)
+		fmt.Fprintf(&table, "    {%q, TL_CALL_%s, get_%s},\n", c.name, strings.ToUpper(name), name)
 	}
 	fmt.Fprintf(&b, "\nstatic const struct get_sample get_samples[] = {\n%s};\n", table.Bytes())
 	return b.Bytes()

@@ -1,0 +1,359 @@
+// What a server may do to the library: the calls of an application, over a socket
+// that answers out of the input. Hello and C_OpenSession are answered as they should
+// be; then the input tells call after call: its number, two bytes, and the replies
+// to whatever the library asks for it.
+//
+// A reply is a byte that tells its kind (enum kind), a length of two bytes, and as many bytes.
+// When the input is used up, every reply is CKR_DEVICE_ERROR.
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "../gen/wire.h"
+#include "../socket.h"
+#include "fuzz.h"
+#include "tidelock/vendor.h"
+
+enum kind { KIND_OK, KIND_SMALL, KIND_SENSITIVE, KIND_CODE, KIND_RAW, KIND_WORKING, KIND_LOST, KINDS };
+
+enum { SLOT = 1, SESSION = 7 };
+
+static struct tl_view input;
+static struct tl_buffer stream; // what the socket has to say
+static size_t said;             // of it has been read
+static bool greeting;           // the server still does as it should
+
+// The socket.
+
+int tl_socket_connect(const char *path) {
+    (void)path;
+    tl_buffer_reset(&stream);
+    said = 0;
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+struct tl_identity tl_socket_identity(int fd) { return (struct tl_identity){.device = 1, .inode = (ino_t)fd + 1}; }
+
+bool tl_socket_is(int fd, struct tl_identity identity) { return identity.inode == (ino_t)fd + 1; }
+
+static void put_body(struct tl_buffer *b, const struct tl_header *request) {
+    switch (request->call) {
+    case TL_CALL_HELLO:
+        tl_put_u16(b, 1);
+        tl_put_u64(b, 0);
+        tl_put_u64(b, 5);
+        tl_put_u64(b, 9); // boot
+        tl_put_u32(b, 8192);
+        tl_put_u32(b, 0);
+        return;
+    case TL_CALL_OPEN_SESSION:
+        tl_put_u64(b, SESSION);
+    }
+}
+
+static void say(struct tl_header header, struct tl_bytes body) {
+    struct tl_buffer frame = {0};
+    tl_begin_frame(&frame);
+    if (header.kind == TL_KIND_REPLY && greeting)
+        put_body(&frame, &header);
+    else
+        tl_put_raw(&frame, body);
+    if (tl_end_frame(&frame, &header) == CKR_OK)
+        tl_put_raw(&stream, (struct tl_bytes){frame.data, frame.length});
+    tl_buffer_free(&frame);
+}
+
+static void answer(struct tl_header header) {
+    header.kind = TL_KIND_REPLY;
+    header.epoch = header.session == 0 ? 0 : 1;
+    if (greeting || header.call == TL_CALL_HELLO) {
+        bool before = greeting;
+        greeting = true;
+        say(header, (struct tl_bytes){0});
+        greeting = before;
+        return;
+    }
+    uint8_t kind = tl_get_u8(&input);
+    size_t length = tl_get_u16(&input);
+    if (input.failed) {
+        header.code = CKR_DEVICE_ERROR;
+        say(header, (struct tl_bytes){0});
+        return;
+    }
+    if (length > input.left)
+        length = input.left;
+    struct tl_bytes body = {input.data, length};
+    input.data += length;
+    input.left -= length;
+    struct tl_header working = header;
+    working.kind = TL_KIND_WORKING;
+    working.epoch = 0;
+    switch ((enum kind)(kind % KINDS)) {
+    case KIND_LOST:
+        return;
+    case KIND_RAW:
+        tl_put_raw(&stream, body);
+        return;
+    case KIND_CODE:
+        header.code = length == 0 ? CKR_GENERAL_ERROR : body.data[0];
+        say(header, (struct tl_bytes){0});
+        return;
+    case KIND_SMALL:
+        header.code = CKR_BUFFER_TOO_SMALL;
+        break;
+    case KIND_SENSITIVE:
+        header.code = CKR_ATTRIBUTE_SENSITIVE;
+        break;
+    case KIND_WORKING:
+        say(working, (struct tl_bytes){0});
+        break;
+    default:
+        break;
+    }
+    say(header, body);
+}
+
+bool tl_socket_send(int fd, const void *data, size_t length) {
+    struct tl_header header;
+    (void)fd;
+    require(length >= TL_HEADER_SIZE && tl_get_header(data, &header) && header.length == length);
+    require(header.kind == TL_KIND_REQUEST);
+    answer(header);
+    return true;
+}
+
+size_t tl_socket_receive(int fd, void *data, size_t size, int *passed) {
+    (void)fd;
+    (void)passed;
+    size_t left = stream.length - said;
+    size_t n = left < size ? left : size;
+    if (n > 0)
+        memcpy(data, stream.data + said, n);
+    said += n;
+    return n;
+}
+
+bool tl_socket_is_quiet(int fd) { return (void)fd, said == stream.length; }
+
+// The application. What it has room for is of exactly this size, so that a sanitizer sees
+// a byte too many.
+
+enum { ROOM = 48 };
+
+static CK_BYTE *bytes(size_t n) {
+    CK_BYTE *memory = malloc(n);
+    require(memory != NULL);
+    memset(memory, 0xa5, n);
+    return memory;
+}
+
+// give writes and reads what a call said that it has written.
+static void give(CK_RV rv, CK_BYTE *output, CK_ULONG length) {
+    static volatile CK_BYTE sink;
+    require(rv != CKR_OK || length <= ROOM);
+    for (CK_ULONG i = 0; rv == CKR_OK && i < length; i++)
+        sink = (CK_BYTE)(sink ^ output[i]);
+    free(output);
+}
+
+static void slot_list(void) {
+    CK_ULONG count = ROOM / sizeof(CK_SLOT_ID);
+    CK_BYTE *slots = bytes(ROOM);
+    CK_RV rv = C_GetSlotList(CK_TRUE, (CK_SLOT_ID *)slots, &count);
+    give(rv, slots, rv == CKR_OK ? count * sizeof(CK_SLOT_ID) : 0);
+}
+
+static void mechanism_list(void) {
+    CK_ULONG count = ROOM / sizeof(CK_MECHANISM_TYPE);
+    CK_BYTE *types = bytes(ROOM);
+    CK_RV rv = C_GetMechanismList(SLOT, (CK_MECHANISM_TYPE *)types, &count);
+    give(rv, types, rv == CKR_OK ? count * sizeof(CK_MECHANISM_TYPE) : 0);
+}
+
+static void find(void) {
+    CK_OBJECT_HANDLE found[4];
+    CK_ULONG n = 0;
+    if (C_FindObjectsInit(SESSION, NULL, 0) != CKR_OK)
+        return;
+    for (int i = 0; i < 8 && C_FindObjects(SESSION, found, 4, &n) == CKR_OK && n > 0; i++)
+        require(n <= 4);
+    C_FindObjectsFinal(SESSION);
+}
+
+static void attributes(void) {
+    CK_BYTE *label = bytes(ROOM), *inner = bytes(8), *number = bytes(sizeof(CK_ULONG));
+    CK_ATTRIBUTE nested[] = {{CKA_LABEL, inner, 8}, {CKA_KEY_TYPE, number, sizeof(CK_ULONG)}};
+    CK_ATTRIBUTE wanted[] = {{CKA_LABEL, label, ROOM}, {CKA_VALUE, NULL, 0}, {CKA_WRAP_TEMPLATE, nested, sizeof nested}};
+    CK_RV rv = C_GetAttributeValue(SESSION, 1, wanted, 3);
+    require(rv != CKR_OK || wanted[2].ulValueLen <= sizeof nested);
+    free(inner);
+    free(number);
+    give(rv, label, rv == CKR_OK ? wanted[0].ulValueLen : 0);
+}
+
+static CK_MECHANISM mechanism = {CKM_SHA256_HMAC, NULL, 0};
+
+static void operate(void) {
+    CK_ULONG length = ROOM;
+    CK_BYTE *output = bytes(ROOM);
+    CK_RV rv = C_SignInit(SESSION, &mechanism, 1);
+    if (rv == CKR_OK)
+        rv = C_Sign(SESSION, (CK_BYTE *)"data", 4, output, &length);
+    give(rv, output, length);
+    C_SessionCancel(SESSION, CKF_SIGN);
+}
+
+static void parts(void) {
+    CK_BYTE data[64] = {0};
+    CK_RV rv = C_EncryptInit(SESSION, &mechanism, 1);
+    for (int i = 0; i < 2 && rv == CKR_OK; i++) {
+        CK_ULONG length = ROOM;
+        CK_BYTE *output = bytes(ROOM);
+        rv = C_EncryptUpdate(SESSION, data, sizeof data, output, &length);
+        give(rv, output, length);
+    }
+    CK_ULONG length = ROOM;
+    CK_BYTE *output = bytes(ROOM);
+    rv = C_EncryptFinal(SESSION, output, &length);
+    give(rv, output, length);
+    C_SessionCancel(SESSION, CKF_ENCRYPT);
+}
+
+// split is data longer than a frame, which goes in pieces.
+static void split(void) {
+    static CK_BYTE data[3 * 8192];
+    CK_ULONG length = ROOM;
+    CK_BYTE *output = bytes(ROOM);
+    CK_RV rv = C_DigestInit(SESSION, &mechanism);
+    if (rv == CKR_OK)
+        rv = C_Digest(SESSION, data, sizeof data, output, &length);
+    give(rv, output, length);
+    C_SessionCancel(SESSION, CKF_DIGEST);
+}
+
+static void wrap(void) {
+    CK_ULONG length = ROOM;
+    CK_BYTE *output = bytes(ROOM);
+    CK_RV rv = C_WrapKey(SESSION, &mechanism, 1, 2, output, &length);
+    give(rv, output, length);
+}
+
+static void random_bytes(void) {
+    CK_BYTE *output = bytes(ROOM);
+    give(C_GenerateRandom(SESSION, output, ROOM), output, ROOM);
+}
+
+static void policies(void) {
+    CK_ULONG ids[4], values[4], count = 4, valued = 4;
+    if (CA_GetTokenPolicies(SLOT, ids, &count, values, &valued) == CKR_OK)
+        require(count <= 4 && valued <= 4);
+}
+
+static void apply(uint16_t call) {
+    CK_OBJECT_HANDLE one, two;
+    CK_SLOT_INFO slot;
+    CK_TOKEN_INFO token;
+    CK_MECHANISM_INFO offer;
+    CK_SESSION_INFO state;
+    CK_FLAGS flags;
+    CK_ULONG number, minor, patch;
+    CA_ROLE_STATE role;
+    CK_BYTE name[64];
+    switch (call) {
+    case TL_CALL_SLOT_LIST:
+        slot_list();
+        return;
+    case TL_CALL_SLOT_INFO:
+        C_GetSlotInfo(SLOT, &slot);
+        return;
+    case TL_CALL_TOKEN_INFO:
+        C_GetTokenInfo(SLOT, &token);
+        return;
+    case TL_CALL_MECHANISM_LIST:
+        mechanism_list();
+        return;
+    case TL_CALL_MECHANISM_INFO:
+        C_GetMechanismInfo(SLOT, CKM_AES_GCM, &offer);
+        return;
+    case TL_CALL_SESSION_INFO:
+        C_GetSessionInfo(SESSION, &state);
+        return;
+    case TL_CALL_SESSION_VALIDATION:
+        C_GetSessionValidationFlags(SESSION, CKS_LAST_VALIDATION_OK, &flags);
+        return;
+    case TL_CALL_LOGIN:
+        C_Login(SESSION, CKU_USER, (CK_BYTE *)"password", 8);
+        return;
+    case TL_CALL_LOGOUT:
+        C_Logout(SESSION);
+        return;
+    case TL_CALL_CREATE_OBJECT:
+        C_CreateObject(SESSION, NULL, 0, &one);
+        return;
+    case TL_CALL_OBJECT_SIZE:
+        C_GetObjectSize(SESSION, 1, &number);
+        return;
+    case TL_CALL_GET_ATTRIBUTES:
+        attributes();
+        return;
+    case TL_CALL_FIND:
+        find();
+        return;
+    case TL_CALL_OPERATION_INIT:
+    case TL_CALL_OPERATE:
+    case TL_CALL_OPERATE_FUSED:
+        operate();
+        return;
+    case TL_CALL_UPDATE:
+    case TL_CALL_FINAL:
+        parts();
+        return;
+    case TL_CALL_DRAIN:
+        split();
+        return;
+    case TL_CALL_GENERATE_KEY:
+        C_GenerateKey(SESSION, &mechanism, NULL, 0, &one);
+        return;
+    case TL_CALL_GENERATE_KEY_PAIR:
+        C_GenerateKeyPair(SESSION, &mechanism, NULL, 0, NULL, 0, &one, &two);
+        return;
+    case TL_CALL_WRAP_KEY:
+        wrap();
+        return;
+    case TL_CALL_GENERATE_RANDOM:
+        random_bytes();
+        return;
+    case TL_CALL_ROLE_STATE:
+        CA_RoleStateGet(SLOT, CKU_USER, &role);
+        return;
+    case TL_CALL_FIRMWARE_VERSION:
+        CA_GetFirmwareVersion(SLOT, &number, &minor, &patch);
+        return;
+    case TL_CALL_PARTITION_POLICIES:
+    case TL_CALL_HSM_POLICIES:
+        policies();
+        return;
+    case TL_CALL_PARTITION_INFO:
+        number = sizeof name;
+        if (CA_GetContainerName(SLOT, 1, name, &number) == CKR_OK)
+            require(number <= sizeof name);
+        return;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    CK_SESSION_HANDLE session;
+    setenv("TIDELOCK_SOCKET", "/nowhere/tidelock.sock", 1);
+    unsetenv("TIDELOCK_HOME");
+    input = (struct tl_view){.data = data, .left = size};
+    greeting = true;
+    require(C_Initialize(NULL) == CKR_OK);
+    require(C_OpenSession(SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session) == CKR_OK && session == SESSION);
+    greeting = false;
+    for (int calls = 0; calls < 64 && input.left > 0; calls++)
+        apply(tl_get_u16(&input));
+    greeting = true; // C_Finalize need not wait for anything
+    require(C_Finalize(NULL) == CKR_OK);
+    tl_buffer_free(&stream);
+    return 0;
+}

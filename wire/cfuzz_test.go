@@ -1,0 +1,185 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// cFuzzTarget is a fuzz target of the C library, clib/fuzz/fuzz_NAME.c.
+type cFuzzTarget struct {
+	name    string
+	sources func(t *testing.T) []string // below clib, beside its own
+	seeds   func(t *testing.T) [][]byte
+}
+
+var cFuzzTargets = []cFuzzTarget{
+	{"replies", sourcesOf(codec...), replySeeds},
+	{"requests", sourcesOf(codec...), requestSeeds},
+	{"settings", sourcesOf("settings.c", "debug.c"), settingsSeeds},
+	{"server", librarySources, serverSeeds},
+}
+
+// TestCFuzzTargets runs each target of the C library on its seeds: those made here and
+// the files of clib/fuzz/testdata/NAME, which once failed. With TIDELOCK_FUZZTIME, as long or as
+// often as go test -fuzztime understands it, libFuzzer goes on from them, and keeps what it
+// finds in build/fuzz.
+func TestCFuzzTargets(t *testing.T) {
+	fuzzTime := os.Getenv("TIDELOCK_FUZZTIME")
+	if fuzzTime == "" && testing.Short() {
+		t.Skip("short")
+	}
+	for _, target := range cFuzzTargets {
+		t.Run(target.name, func(t *testing.T) {
+			sources := append(target.sources(t), "fuzz/fuzz_"+target.name+".c")
+			seeds := target.write(t)
+			if fuzzTime == "" {
+				program := buildC(t, "cc", "address,undefined", append(sources, "fuzz/seeds.c")...)
+				files, err := filepath.Glob(filepath.Join(seeds, "*"))
+				if err != nil || len(files) == 0 {
+					t.Fatalf("%d seeds, %v", len(files), err)
+				}
+				runC(t, program, files...)
+				return
+			}
+			if _, err := exec.LookPath("clang"); err != nil {
+				t.Fatal("libFuzzer needs clang; scripts/deps.sh --fuzz installs it")
+			}
+			program := buildC(t, "clang", "fuzzer,address,undefined", sources...)
+			found, err := filepath.Abs("../build/fuzz")
+			if err != nil {
+				t.Fatal(err)
+			}
+			corpus := filepath.Join(found, target.name)
+			if err := os.MkdirAll(corpus, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			runC(t, program, bound(t, fuzzTime), "-timeout=10", "-artifact_prefix="+corpus+"-", corpus, seeds)
+		})
+	}
+}
+
+// bound turns what -fuzztime takes into libFuzzer's option.
+func bound(t *testing.T, fuzzTime string) string {
+	t.Helper()
+	if runs, ok := strings.CutSuffix(fuzzTime, "x"); ok {
+		return "-runs=" + runs
+	}
+	d, err := time.ParseDuration(fuzzTime)
+	if err != nil {
+		t.Fatalf("TIDELOCK_FUZZTIME: %v", err)
+	}
+	return fmt.Sprintf("-max_total_time=%d", max(1, int(d.Seconds())))
+}
+
+func runC(t *testing.T, program string, arguments ...string) {
+	t.Helper()
+	run := exec.Command(program, arguments...)
+	run.Dir = t.TempDir()
+	if output, err := run.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+}
+
+// write puts the target's seeds into a directory of their own.
+func (target cFuzzTarget) write(t *testing.T) string {
+	t.Helper()
+	directory := t.TempDir()
+	seeds := target.seeds(t)
+	files, err := filepath.Glob("../clib/fuzz/testdata/" + target.name + "/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		seed, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seeds = append(seeds, seed)
+	}
+	for i, seed := range seeds {
+		if err := os.WriteFile(filepath.Join(directory, fmt.Sprint(i)), seed, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return directory
+}
+
+func sourcesOf(sources ...string) func(*testing.T) []string {
+	return func(*testing.T) []string { return slices.Clone(sources) }
+}
+
+// librarySources are those of the whole library, over another socket.
+func librarySources(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("../clib/*.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources := []string{"gen/wire.c"}
+	for _, file := range files {
+		if name := filepath.Base(file); name != "socket.c" {
+			sources = append(sources, name)
+		}
+	}
+	return sources
+}
+
+// replySeeds are the golden replies.
+func replySeeds(t *testing.T) (seeds [][]byte) {
+	for _, g := range readGoldens(t) {
+		words := strings.Fields(g.name)
+		if call := callNamed(words[0]); call != 0 && words[1] == "reply" {
+			seeds = append(seeds, append(binary.LittleEndian.AppendUint16(nil, uint16(call)), g.body...))
+		}
+	}
+	return seeds
+}
+
+// serverSeeds are the golden replies too, three times each, because a call of the
+// application may make several of the server.
+func serverSeeds(t *testing.T) (seeds [][]byte) {
+	for _, g := range readGoldens(t) {
+		words := strings.Fields(g.name)
+		call := callNamed(words[0])
+		if call == 0 || words[1] != "reply" {
+			continue
+		}
+		seed := binary.LittleEndian.AppendUint16(nil, uint16(call))
+		for range 3 {
+			seed = binary.LittleEndian.AppendUint16(append(seed, 0), uint16(len(g.body)))
+			seed = append(seed, g.body...)
+		}
+		seeds = append(seeds, seed)
+	}
+	return seeds
+}
+
+// requestSeeds have every call, and every kind of mechanism behind a template without
+// attributes, with bytes enough for their fields.
+func requestSeeds(*testing.T) (seeds [][]byte) {
+	var ramp []byte
+	for i := range 512 {
+		ramp = append(ramp, byte(i%7), 0)
+	}
+	for _, c := range Calls() {
+		seeds = append(seeds, append(binary.LittleEndian.AppendUint16(nil, uint16(c)), ramp...))
+	}
+	for kind := range 16 {
+		seed := binary.LittleEndian.AppendUint16(nil, uint16(CallOperationInit))
+		seeds = append(seeds, append(append(seed, 0, 0, byte(kind)), ramp...))
+	}
+	return seeds
+}
+
+func settingsSeeds(*testing.T) [][]byte {
+	return [][]byte{
+		{}, []byte("level = 10.2\n"), []byte("# a comment\n\n\tlevel=10.2.1"), []byte("level\n"), []byte("level = 99.0\nlevel = 1.2\n"),
+	}
+}
