@@ -14,14 +14,16 @@ import (
 
 // record is one vector of a file in the form of NIST's Cryptographic Algorithm
 // Validation System: values by their names, in capitals. What a section says in brackets
-// is there as well; one that only has a name has it under SECTION.
+// is there as well; one that only has a name has it under SECTION. LINE is the last one's.
 type record map[string]string
 
 // records reads a file. A record is complete when it has the closing names, of each "A|B"
 // either; of the others, what it does not have itself is that of the record before.
 func records(text string, closing ...string) (all []record) {
 	current := record{}
+	number := 0
 	for line := range strings.Lines(text) {
+		number++
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue
@@ -37,6 +39,7 @@ func records(text string, closing ...string) (all []record) {
 		}
 		current[name] = value
 		if current.complete(closing) {
+			current["LINE"] = strconv.Itoa(number)
 			all = append(all, maps.Clone(current))
 			for _, names := range closing {
 				for name := range strings.SplitSeq(names, "|") {
@@ -90,10 +93,8 @@ func (r record) padded(name string, size int) []byte {
 	return new(big.Int).SetBytes(r.bytes(name)).FillBytes(make([]byte, size))
 }
 
-// String names the record in messages.
-func (r record) String() string {
-	return strings.TrimSpace(r["SECTION"] + " " + r["PRF"] + " " + r["COUNT"] + " " + r["RESULT"])
-}
+// String names the record by the line of its end, and tells what it says of itself.
+func (r record) String() string { return strings.TrimSpace("line " + r["LINE"] + " " + r["RESULT"]) }
 
 // result is what most files say about a signature or a key.
 func (r record) result() expectation {

@@ -121,8 +121,8 @@ var ed25519Verification = suite{
 	},
 }
 
-func (s *session) rsaPublic(n numbers) (pkcs11.ObjectHandle, error) {
-	return s.public(pkcs11.CKK_RSA, attribute(pkcs11.CKA_MODULUS, []byte(n.Modulus)), attribute(pkcs11.CKA_PUBLIC_EXPONENT, []byte(n.PublicExponent)))
+func (s *session) rsaPublic(modulus, exponent []byte) (pkcs11.ObjectHandle, error) {
+	return s.public(pkcs11.CKK_RSA, attribute(pkcs11.CKA_MODULUS, modulus), attribute(pkcs11.CKA_PUBLIC_EXPONENT, exponent))
 }
 
 // pkcs1Verification verifies by the mechanism of the hash function, where there is one,
@@ -132,7 +132,7 @@ var pkcs1Verification = suite{
 	refusals: wrongSignature,
 	prepare: func(t *testing.T, s *session, g *group) (func(*vector) error, error) {
 		h := hashNamed(t, g.SHA)
-		key, err := s.rsaPublic(g.PublicKey)
+		key, err := s.rsaPublic(g.PublicKey.Modulus, g.PublicKey.PublicExponent)
 		return func(v *vector) error {
 			raw := s.verify(pkcs11.NewMechanism(pkcs11.CKM_RSA_PKCS, nil), key, h.digestInfo(v.Msg), v.Sig)
 			if h.rsaPKCS == 0 {
@@ -215,7 +215,7 @@ var pssVerification = suite{
 	prepare: func(t *testing.T, s *session, g *group) (func(*vector) error, error) {
 		h := hashNamed(t, g.SHA)
 		parameter := pkcs11.NewPSSParams(h.digest, hashNamed(t, g.MGFSHA).mgf, uint(g.SLen))
-		key, err := s.rsaPublic(g.PublicKey)
+		key, err := s.rsaPublic(g.PublicKey.Modulus, g.PublicKey.PublicExponent)
 		return func(v *vector) error {
 			raw := s.verify(pkcs11.NewMechanism(pkcs11.CKM_RSA_PKCS_PSS, parameter), key, h.of(v.Msg), v.Sig)
 			if h.rsaPSS == 0 {

@@ -30,20 +30,19 @@ type wycheproofFile struct {
 type group struct {
 	algorithm              string // the file's
 	KeySize, TagSize, SLen int    // the last in bytes, the others in bits
-	SHA, MGF, MGFSHA       string
+	SHA, MGFSHA            string
 	Curve                  string
-	PublicKey, PrivateKey  numbers
+	PublicKey              publicKey
 	PrivateKeyPKCS8        octets
 	Tests                  []*vector
 }
 
-// numbers is a key.
-type numbers struct {
-	Curve                                    string
-	Uncompressed, PK                         octets
-	Modulus, PublicExponent, PrivateExponent octets
-	Prime1, Prime2                           octets
-	Exponent1, Exponent2, Coefficient        octets
+// publicKey is one of RSA, of ECDSA or of Ed25519.
+type publicKey struct {
+	Modulus, PublicExponent octets
+	Curve                   string
+	Uncompressed            octets
+	PK                      octets
 }
 
 // vector is one test.
