@@ -175,7 +175,9 @@ func (r *request) partitionCreate(q *wire.PartitionCreateRequest, p *wire.Partit
 	if err != nil {
 		return err
 	}
-	entry := audit.Record{Event: audit.EventPartitionCreate, Actor: r.as(), Partition: uint32(id)}
+	entry := audit.Record{
+		Event: audit.EventPartitionCreate, Actor: r.as(), Partition: uint32(id), Detail: changed(now.record.defaults(0).To(policies)),
+	}
 	return h.act(entry, func(w keystore.Writer, rec *record) error {
 		if rec.state != StateOperational {
 			return cryptoki.Errorf(cryptoki.CKR_USER_NOT_LOGGED_IN, "the HSM was zeroized meanwhile")

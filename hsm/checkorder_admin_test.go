@@ -84,6 +84,32 @@ func TestCheckOrderOfAdministration(t *testing.T) {
 			return e.so.initPartition(0, "x", "\x01\x01\x01\x01")
 		}},
 
+		{"PartitionInit", cryptoki.CKR_ACTION_PROHIBITED, cryptoki.CKR_DATA_INVALID, "an initialised partition, no template", func(e *staff) cryptoki.RV {
+			return only(e.so.initWith(0, "x"))
+		}},
+		{"PartitionInit", cryptoki.CKR_DATA_INVALID, cryptoki.CKR_PIN_LEN_RANGE, "no template, a short PIN", func(e *staff) cryptoki.RV {
+			return e.so.call(wire.CallPartitionInit, 0, &wire.PartitionInitRequest{
+				Slot: e.empty, Label: "x", PIN: wire.Secret("x"), Policies: []byte("x"),
+			}, &wire.PartitionInitReply{})
+		}},
+		{"SetPartitionPolicies", cryptoki.CKR_USER_NOT_LOGGED_IN, cryptoki.CKR_ARGUMENTS_BAD, "the HSM SO, no policies", func(e *staff) cryptoki.RV {
+			return only(e.so.setPolicies(false))
+		}},
+		{"SetPartitionPolicies", cryptoki.CKR_CONFIG_ILLEGAL, cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES, "out of range, masking alone", func(e *staff) cryptoki.RV {
+			return only(e.po.setPolicies(false, to(3, 1), to(20, 11)))
+		}},
+		{"SetPartitionPolicies", cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES, cryptoki.CKR_FUNCTION_NOT_SUPPORTED, "masking alone, no promise to make", func(e *staff) cryptoki.RV {
+			return only(e.po.setPolicies(false, to(37, 1), to(3, 1)))
+		}},
+		{"SetPartitionPolicies", cryptoki.CKR_FUNCTION_NOT_SUPPORTED, cryptoki.CKR_CONFIG_CHANGE_ILLEGAL, "no promise to make, erases unasked", func(e *staff) cryptoki.RV {
+			return only(e.po.setPolicies(false, to(9, 1), to(37, 1)))
+		}},
+		{"SetPartitionPolicies", cryptoki.CKR_ACCESS_ID_INVALID, cryptoki.CKR_CONFIG_CHANGE_ILLEGAL, "an old client and version 1, erases unasked", func(e *staff) cryptoki.RV {
+			s := e.old(oldClient).openSlot(0)
+			s.must(s.login(cryptoki.CKU_SO, soPIN))
+			return only(s.setPolicies(false, to(9, 1), to(41, 1)))
+		}},
+
 		{"InitRole", cryptoki.CKR_SESSION_HANDLE_INVALID, cryptoki.CKR_USER_TYPE_INVALID, "no session, no user type", func(e *staff) cryptoki.RV {
 			return nowhere(e.po).initRole(77, coPIN)
 		}},

@@ -162,6 +162,7 @@ func TestExportedTemplate(t *testing.T) {
 	po.must(rv)
 	so := b.officer()
 	slot := so.mustCreatePartition("copy")
+	so.must(so.do(wire.CallPartitionCreate, &wire.PartitionCreateRequest{Label: "version 1", Version: 1}, &wire.PartitionCreateReply{}))
 	fault, rv := so.initWith(slot, so.template(0))
 	if so.must(rv); fault != "" {
 		t.Error(fault)
@@ -177,10 +178,14 @@ func TestExportedTemplate(t *testing.T) {
 	}
 	var log wire.AuditReadReply
 	so.must(so.call(wire.CallAuditRead, 0, &wire.AuditReadRequest{From: 1, Limit: 400}, &log))
-	if !slices.ContainsFunc(log.Entries, func(e string) bool {
-		return strings.Contains(e, `"partition-init"`) && strings.Contains(e, "2=0 3=1 7=1 20=4 31=1 32=1 40=1 41=1")
-	}) {
-		t.Error("the audit log does not tell which policies came from the template")
+	for event, detail := range map[string]string{
+		"partition-init": "2=0 3=1 7=1 20=4 31=1 32=1 40=1 41=1", "partition-create": `"3=1 7=1 31=1 32=1 40=1 41=1"`,
+	} {
+		if !slices.ContainsFunc(log.Entries, func(e string) bool {
+			return strings.Contains(e, `"`+event+`"`) && strings.Contains(e, detail)
+		}) {
+			t.Errorf("the audit log does not tell which policies came with the %s", event)
+		}
 	}
 	second := so.mustCreatePartition("version 0")
 	for line := range strings.Lines(b.old(oldClient).template(second)) {
