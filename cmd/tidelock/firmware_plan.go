@@ -89,11 +89,11 @@ func (p *updatePlan) describe(out io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for i, slot := range p.PolicySlots {
+	for i, line := range p.newPolicies() {
 		if i == 0 {
 			fmt.Fprintln(out, "\nNew policies:")
 		}
-		fmt.Fprintf(out, "  %s: %d = %d (%s)\n", p.place(slot), p.Policies[i], p.PolicyValues[i], p.PolicyNames[i])
+		fmt.Fprintln(out, " ", line)
 	}
 	for i, r := range p.mechanisms {
 		if i == 0 {
@@ -102,6 +102,27 @@ func (p *updatePlan) describe(out io.Writer) error {
 		fmt.Fprintf(out, "  %v: %s\n", r.Before.Type, strings.Join(r.Losses(), "; "))
 	}
 	return nil
+}
+
+// newPolicies is a line for each policy and value that come, with where they come.
+func (p *updatePlan) newPolicies() (lines []string) {
+	places := make(map[string][]string)
+	var order []string
+	for i, slot := range p.PolicySlots {
+		setting := fmt.Sprintf("%d = %d (%s)", p.Policies[i], p.PolicyValues[i], p.PolicyNames[i])
+		if places[setting] == nil {
+			order = append(order, setting)
+		}
+		places[setting] = append(places[setting], p.place(slot))
+	}
+	for _, setting := range order {
+		where := strings.Join(places[setting], ", ")
+		if n := len(places[setting]); n > 1 && n == len(p.Slots) {
+			where = "every partition"
+		}
+		lines = append(lines, where+": "+setting)
+	}
+	return lines
 }
 
 // change is a value that may become another.
