@@ -10,11 +10,15 @@ import (
 // Set is C_SetAttributeValue: the object with the template's values. A change is
 // made as a whole or not at all.
 //
-// Errors: CKR_ATTRIBUTE_READ_ONLY for an attribute that cannot change, or not
+// Errors: CKR_ASSIGNED_KEY_CANNOT_BE_MODIFIED for a key that is its owner's alone;
+// CKR_ATTRIBUTE_READ_ONLY for an attribute that cannot change, or not
 // that way; CKR_ACTION_PROHIBITED for an object that is not CKA_MODIFIABLE;
 // CKR_TEMPLATE_INCONSISTENT for a purpose that conflicts with one that the key
 // ever had; for what is wrong with the template those of New.
 func (o *Object) Set(t cryptoki.Template) (*Object, error) {
+	if err := o.refuseAssigned(); err != nil {
+		return nil, err
+	}
 	list, err := o.rules.resolve(t)
 	if err != nil {
 		return nil, err
@@ -38,6 +42,9 @@ func (o *Object) Set(t cryptoki.Template) (*Object, error) {
 // Errors: CKR_ACTION_PROHIBITED for an object that is not CKA_COPYABLE, or a
 // change to a copy that is not CKA_MODIFIABLE; else those of Set.
 func (o *Object) Copy(t cryptoki.Template) (*Object, error) {
+	if err := o.refuseAssigned(); err != nil {
+		return nil, err
+	}
 	if !o.Bool(cryptoki.CKA_COPYABLE) {
 		return nil, cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "the object is not copyable")
 	}

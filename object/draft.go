@@ -140,7 +140,7 @@ func (d *draft) checkProtection() error {
 }
 
 // checkTogether checks what holds between the attributes of an object.
-// Error: CKR_TEMPLATE_INCONSISTENT.
+// Errors: CKR_TEMPLATE_INCONSISTENT, CKR_ASSIGNED_KEY_FAILED_ATTRIBUTE_DEPENDENCIES.
 func checkTogether(get func(cryptoki.AttributeType) []byte) error {
 	start, end := get(cryptoki.CKA_START_DATE), get(cryptoki.CKA_END_DATE)
 	if len(start) > 0 && len(end) > 0 && bytes.Compare(start, end) > 0 {
@@ -149,7 +149,7 @@ func checkTogether(get func(cryptoki.AttributeType) []byte) error {
 	if isTrue(get(cryptoki.CKA_ALWAYS_AUTHENTICATE)) && !isTrue(get(cryptoki.CKA_PRIVATE)) {
 		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "CKA_ALWAYS_AUTHENTICATE needs CKA_PRIVATE")
 	}
-	return nil
+	return checkAssigned(get)
 }
 
 // object makes the object of a complete draft.

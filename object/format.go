@@ -50,10 +50,3 @@ func PerKey(t cryptoki.AttributeType) bool {
 	}
 	return false
 }
-
-// authLimit is how many wrong authorizations in a row a key bears.
-const authLimit = 3
-
-// keyStatus is CKA_KEY_STATUS of a key without authorization data: flags, the limit of
-// failed authorizations, two reserved bytes.
-func keyStatus(*draft) []byte { return []byte{0, authLimit, 0, 0} }

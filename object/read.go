@@ -19,10 +19,13 @@ const (
 
 // Read is what C_GetAttributeValue may show: the value when the status is Present,
 // which the caller must not change. A value that cannot be opened reads
-// Sensitive.
+// Sensitive, and so does what a key could have and nobody may know of.
 func (o *Object) Read(t cryptoki.AttributeType) ([]byte, Status) {
 	if v := o.metadata(t); v != nil {
 		return v, Present
+	}
+	if r := o.rules.byType[t]; r != nil && r.marks&writeOnly != 0 && o.format.has(r) {
+		return nil, Sensitive
 	}
 	i, ok := o.findValue(t)
 	switch {
@@ -35,10 +38,11 @@ func (o *Object) Read(t cryptoki.AttributeType) ([]byte, Status) {
 }
 
 // hides says that an attribute cannot be revealed because the key is sensitive or
-// not extractable (PKCS#11 3.2, 4.2, footnote 7).
+// not extractable (PKCS#11 3.2, 4.2, footnote 7), or because its value is for those alone
+// who authorize it.
 func (o *Object) hides(t cryptoki.AttributeType) bool {
 	return o.rules.byType[t].marks&hidden != 0 &&
-		(o.Bool(cryptoki.CKA_SENSITIVE) || !o.Bool(cryptoki.CKA_EXTRACTABLE))
+		(o.Bool(cryptoki.CKA_SENSITIVE) || !o.Bool(cryptoki.CKA_EXTRACTABLE) || o.Guarded())
 }
 
 // Matches says that C_FindObjects with the template t finds the object: it has

@@ -124,6 +124,8 @@ const (
 	measured
 	// perKey: objects have it from format 2 on.
 	perKey
+	// writeOnly: it is never read, of no key, and no template inside an attribute has it.
+	writeOnly
 
 	secretValue = inValue | hidden
 )
@@ -213,8 +215,9 @@ var table = []rule{
 	{cryptoki.CKA_NEVER_EXTRACTABLE, confidential, boolean, readOnly, readOnly, fixed, asSet, ifNotExtractable, bound},
 
 	// Per-Key Authorization, which the vendor defines.
-	{cryptoki.CKA_ASSIGNED, confidential, boolean, onlyFalse, onlyFalse, fixed, anew, no, bound | perKey},
-	{cryptoki.CKA_KEY_STATUS, keys, octets(4, 4), readOnly, readOnly, fixed, anew, keyStatus, perKey},
+	{cryptoki.CKA_AUTH_DATA, confidential, octets(verifierSize, verifierSize), readOnly, readOnly, fixed, asSet, nil, inValue | writeOnly | perKey},
+	{cryptoki.CKA_ASSIGNED, confidential, boolean, optional, optional, fixed, anew, no, bound | perKey},
+	{cryptoki.CKA_KEY_STATUS, keys, octets(4, 4), readOnly, readOnly, fixed, asSet, keyStatus, perKey},
 	{cryptoki.CKA_FAILED_KEY_AUTH_COUNT, confidential, number, readOnly, readOnly, fixed, anew, zero, perKey},
 
 	// RSA keys.
@@ -266,13 +269,15 @@ var (
 	keyTypes = map[cryptoki.KeyType]bool{}
 	// known are the attributes that an object of some kind has.
 	known = map[cryptoki.AttributeType]bool{}
-	// forms are the forms of an attribute, one per rule for it.
+	// forms are the forms of an attribute that can be read, one per rule for it.
 	forms = map[cryptoki.AttributeType][]form{}
 )
 
 func init() {
 	for i := range table {
-		forms[table[i].attribute] = append(forms[table[i].attribute], table[i].form)
+		if table[i].marks&writeOnly == 0 {
+			forms[table[i].attribute] = append(forms[table[i].attribute], table[i].form)
+		}
 	}
 	for _, s := range supported {
 		set := &ruleSet{class: s.class, keyType: s.keyType, kind: s.kind, byType: map[cryptoki.AttributeType]*rule{}}

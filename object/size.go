@@ -29,7 +29,9 @@ func (o *Object) Size() uint64 {
 		}
 	}
 	for i := range o.values {
-		n += sizeOf(o.values[i].length)
+		if o.values[i].typ != cryptoki.CKA_AUTH_DATA {
+			n += sizeOf(o.values[i].length)
+		}
 	}
 	n = max(n, MinSize)
 	if c := o.Class(); o.format >= FormatPerKey && (c == cryptoki.CKO_PRIVATE_KEY || c == cryptoki.CKO_SECRET_KEY) {

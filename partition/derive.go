@@ -40,7 +40,8 @@ func (s *Session) DeriveKey(token Token, m *cryptoki.Mechanism, base cryptoki.Ob
 	if err := s.partition.mayManage(); err != nil {
 		return 0, err
 	}
-	if err := s.partition.admit(t); err != nil {
+	t, guard, err := s.admit(t)
+	if err != nil {
 		return 0, err
 	}
 	typ := cryptoki.CKK_GENERIC_SECRET
@@ -61,6 +62,9 @@ func (s *Session) DeriveKey(token Token, m *cryptoki.Mechanism, base cryptoki.Ob
 	}
 	o, err := derived(ctx, offer, m, b, typ, t)
 	if err != nil {
+		return 0, err
+	}
+	if o, err = guard.on(o); err != nil {
 		return 0, err
 	}
 	handles, err := s.keep(token, creation{member: s.member, event: audit.EventKeyDerive, mechanism: audit.Some(m.Type), source: base}, o)

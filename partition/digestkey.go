@@ -14,7 +14,8 @@ const leastDigested = 14
 // of the data. Like any other part, one that is refused ends the operation.
 //
 // Errors: CKR_OPERATION_NOT_INITIALIZED, CKR_KEY_HANDLE_INVALID; CKR_KEY_INDIGESTIBLE for a
-// key that is not secret, or with partition policy 9 off; CKR_KEY_SIZE_RANGE.
+// key that is not secret, or with partition policy 9 off; CKR_KEY_SIZE_RANGE;
+// CKR_KEY_NOT_ACTIVE and CKR_KEY_NOT_AUTHORIZED of a key with authorization data.
 func (s *Session) DigestKey(h cryptoki.ObjectHandle) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,6 +49,9 @@ func (s *Session) digestible(h cryptoki.ObjectHandle) ([]byte, error) {
 	value := r.object.Value(cryptoki.CKA_VALUE)
 	if len(value) < leastDigested {
 		return nil, cryptoki.Errorf(cryptoki.CKR_KEY_SIZE_RANGE, "a key of %d bytes could be found by its digest, at least %d are needed", len(value), leastDigested)
+	}
+	if err := s.authorized(r); err != nil {
+		return nil, err
 	}
 	return value, nil
 }

@@ -56,7 +56,8 @@ func (s *Session) GenerateKey(token Token, m *cryptoki.Mechanism, t cryptoki.Tem
 	if err := s.partition.mayManage(); err != nil {
 		return 0, err
 	}
-	if err := s.partition.admit(t); err != nil {
+	t, guard, err := s.admit(t)
+	if err != nil {
 		return 0, err
 	}
 	// All that can be refused is refused before the expense of making the key.
@@ -73,6 +74,9 @@ func (s *Session) GenerateKey(token Token, m *cryptoki.Mechanism, t cryptoki.Tem
 	o, err := object.New(ctx, cryptoki.CKO_SECRET_KEY, typ, t, values)
 	wipe(values)
 	if err != nil {
+		return 0, err
+	}
+	if o, err = guard.on(o); err != nil {
 		return 0, err
 	}
 	handles, err := s.keep(token, creation{member: s.member, event: audit.EventKeyGenerate, mechanism: audit.Some(m.Type)}, o)
@@ -99,7 +103,8 @@ func (s *Session) GenerateKeyPair(token Token, m *cryptoki.Mechanism, public, pr
 	if err := s.partition.mayManage(); err != nil {
 		return 0, 0, err
 	}
-	if err := s.partition.admit(private); err != nil {
+	private, guard, err := s.admit(private)
+	if err != nil {
 		return 0, 0, err
 	}
 	if err := object.Check(ctx, cryptoki.CKO_PUBLIC_KEY, typ, public); err != nil {
@@ -123,6 +128,9 @@ func (s *Session) GenerateKeyPair(token Token, m *cryptoki.Mechanism, public, pr
 	}
 	privObject, err := object.New(ctx, cryptoki.CKO_PRIVATE_KEY, typ, private, privateValues)
 	if err != nil {
+		return 0, 0, err
+	}
+	if privObject, err = guard.on(privObject); err != nil {
 		return 0, 0, err
 	}
 	handles, err := s.keep(token, creation{member: s.member, event: audit.EventKeyPairGenerate, mechanism: audit.Some(m.Type)}, pubObject, privObject)

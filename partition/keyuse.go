@@ -50,7 +50,7 @@ func (s *Session) key(h cryptoki.ObjectHandle, code cryptoki.RV) (*resident, err
 
 // fits checks all that only the key itself says of a use.
 // Errors: CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_MECHANISM_INVALID, CKR_USER_NOT_LOGGED_IN,
-// CKR_KEY_NOT_ACTIVE, and the use's own.
+// CKR_KEY_NOT_ACTIVE, CKR_KEY_NOT_AUTHORIZED, and the use's own.
 func (s *Session) fits(u keyUse, m service, r *resident) error {
 	o := r.object
 	if !slices.Contains(m.KeyTypes, o.KeyType()) || o.Class() != u.class && o.Class() != cryptoki.CKO_SECRET_KEY {
@@ -72,5 +72,8 @@ func (s *Session) fits(u keyUse, m service, r *resident) error {
 	if cryptoki.Code(err) == cryptoki.CKR_KEY_SIZE_RANGE {
 		return cryptoki.Errorf(u.size, "%w", err)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.authorized(r)
 }

@@ -21,6 +21,7 @@ type ID uint32
 //	TableCounter    id 't' role        wrong PINs in a row
 //	TableCounter    id 'a' application a login's ticket
 //	TableCounter    id 'h'             last object handle given
+//	TableCounter    id 'f' family      wrong authorizations of keys with the same data
 //	TableCounter    id 'u'             where its objects are, and how full it is
 //	TableObject     area handle        an object
 //	TableIndex      area attribute hash handle   an object by a keyed hash of an attribute
@@ -34,6 +35,7 @@ const (
 	keyTicket   = 'a'
 	keyDomain   = 'd'
 	keyUsage    = 'u'
+	keyStanding = 'f'
 )
 
 func (id ID) key(kind byte, rest ...byte) []byte {

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/object"
 	"tidelock.dev/tidelock/policy"
 )
@@ -36,6 +37,12 @@ func (p *Partition) mayManageObject(o *object.Object) error {
 
 // setter makes a changed object of one.
 type setter func(*object.Object) (*object.Object, error)
+
+// alteration is a setter that also writes what goes with the change, in the same update.
+type alteration func(keystore.Writer, *object.Object) (*object.Object, error)
+
+// alone is the alteration that writes nothing else.
+func (set setter) alone(_ keystore.Writer, o *object.Object) (*object.Object, error) { return set(o) }
 
 // setter makes of an object what C_SetAttributeValue says.
 func (s *Session) setter(t cryptoki.Template) setter {

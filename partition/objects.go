@@ -71,11 +71,15 @@ func (s *Session) Create(token Token, t cryptoki.Template) (cryptoki.ObjectHandl
 	if made, err := s.created(token, boolIn(t, cryptoki.CKA_TOKEN, false)); made != nil || err != nil {
 		return first(made), err
 	}
-	if err := s.partition.admit(t); err != nil {
+	t, guard, err := s.admit(t)
+	if err != nil {
 		return 0, err
 	}
 	o, err := object.FromTemplate(s.context(object.Created, cryptoki.MechanismType(cryptoki.UnavailableInformation)), t)
 	if err != nil {
+		return 0, err
+	}
+	if o, err = guard.on(o); err != nil {
 		return 0, err
 	}
 	if err := s.partition.mayManageObject(o); err != nil {
@@ -116,7 +120,7 @@ func (s *Session) Copy(token Token, h cryptoki.ObjectHandle, t cryptoki.Template
 	if made, err := s.created(token, boolIn(t, cryptoki.CKA_TOKEN, r.object.Token())); made != nil || err != nil {
 		return first(made), err
 	}
-	if err := s.partition.admit(t); err != nil {
+	if err := s.partition.admitChange(t); err != nil {
 		return 0, err
 	}
 	o, err := r.object.Copy(t)
@@ -239,7 +243,10 @@ func (s *Session) Attributes(h cryptoki.ObjectHandle, types []uint64, visit func
 	}
 	result := cryptoki.CKR_OK
 	for _, t := range types {
-		value, status := s.read(r, cryptoki.AttributeType(t))
+		value, status, err := s.read(r, cryptoki.AttributeType(t))
+		if err != nil {
+			return err
+		}
 		visit(status, value)
 		switch {
 		case status == object.Absent:
@@ -255,16 +262,20 @@ func (s *Session) Attributes(h cryptoki.ObjectHandle, types []uint64, visit func
 }
 
 // read is what the application gets to see of an attribute.
-func (s *Session) read(r *resident, t cryptoki.AttributeType) ([]byte, object.Status) {
+func (s *Session) read(r *resident, t cryptoki.AttributeType) (value []byte, status object.Status, err error) {
 	switch {
 	case t == cryptoki.CKA_UNIQUE_ID:
-		return uniqueID(r.handle), object.Present
+		return uniqueID(r.handle), object.Present, nil
 	case t == cryptoki.CKA_PUBLIC_KEY_INFO:
-		return publicKeyInfo(r)
+		value, status = publicKeyInfo(r)
+		return value, status, nil
 	case s.partition.hidden(t):
-		return nil, object.Absent
+		return nil, object.Absent, nil
+	case counted(t):
+		return s.partition.readStanding(r.object, t)
 	}
-	return r.object.Read(t)
+	value, status = r.object.Read(t)
+	return value, status, nil
 }
 
 // publicKeyInfo is the CKA_PUBLIC_KEY_INFO of a key of a pair (PKCS#11 3.2, 4.8 and 4.9).
@@ -295,14 +306,15 @@ func (s *Session) SetAttributes(h cryptoki.ObjectHandle, t cryptoki.Template) er
 	} else if err := s.mayChange(r.object); err != nil {
 		return err
 	}
-	if err := s.partition.admit(t); err != nil {
+	if err := s.partition.admitChange(t); err != nil {
 		return err
 	}
 	if err := s.partition.mayManageObject(r.object); err != nil {
 		return err
 	}
 	if r.object.Token() {
-		return s.partition.change(h, set, s.member)
+		entry := audit.Record{Event: audit.EventAttributes, Object: h, Class: audit.Some(r.object.Class())}
+		return s.partition.change(h, set.alone, s.member, entry)
 	}
 	for {
 		o, err := set(r.object)
@@ -332,6 +344,9 @@ func (s *Session) Find(t cryptoki.Template, after cryptoki.ObjectHandle, limit i
 		if s.partition.hidden(a.Type) {
 			return nil, false, nil // no object that can be seen has it
 		}
+	}
+	if stored, counts := splitCounted(t); len(counts) > 0 {
+		return s.findByStanding(stored, counts, after, limit)
 	}
 	if h, rest, asked := takeUniqueID(t); asked {
 		return s.findOne(h, rest, after)

@@ -21,6 +21,7 @@ type operation struct {
 	// contextLogin says that the key wants CKU_CONTEXT_SPECIFIC before each
 	// operation (CKA_ALWAYS_AUTHENTICATE).
 	contextLogin bool
+	guarded      bool // the key has authorization data
 	approved     bool // it is an approved service
 	// pending is output that did not fit into a frame, for Drain; ending says that
 	// the operation is over when it is drained.
@@ -71,7 +72,7 @@ func (s *Session) Init(f mech.Function, m *cryptoki.Mechanism, key cryptoki.Obje
 		return Permit{}, err
 	}
 	op := s.operations[f]
-	return Permit{Valid: !op.contextLogin, Rule: op.Rule(), MultiPart: op.mechanism.MultiPart}, nil
+	return Permit{Valid: !op.contextLogin && !op.guarded, Rule: op.Rule(), MultiPart: op.mechanism.MultiPart}, nil
 }
 
 func (s *Session) init(f mech.Function, m *cryptoki.Mechanism, handle cryptoki.ObjectHandle) error {
@@ -101,6 +102,7 @@ func (s *Session) init(f mech.Function, m *cryptoki.Mechanism, handle cryptoki.O
 		}
 		op.key = r
 		op.contextLogin = r.object.Bool(cryptoki.CKA_ALWAYS_AUTHENTICATE)
+		op.guarded = r.object.Guarded()
 	}
 	started, err := entry.Start(f, m, key)
 	if err != nil {
@@ -173,15 +175,22 @@ func (s *Session) active(f mech.Function) (*operation, error) {
 		return nil, cryptoki.Errorf(cryptoki.CKR_OPERATION_NOT_INITIALIZED, "the login that began the operation has ended")
 	}
 	if epoch := s.Epoch(); op.epoch != epoch {
-		if _, err := s.object(op.key.handle); err != nil {
+		now, err := s.object(op.key.handle)
+		if err != nil {
 			s.end(f)
 			return nil, keyError(err)
 		}
-		op.epoch = epoch
+		op.key, op.guarded, op.epoch = now, now.object.Guarded(), epoch
 	}
 	if op.contextLogin {
 		s.end(f)
 		return nil, cryptoki.Errorf(cryptoki.CKR_USER_NOT_LOGGED_IN, "the key wants a context-specific login before each operation")
+	}
+	if op.guarded {
+		if err := s.authorized(op.key); err != nil {
+			s.end(f)
+			return nil, err
+		}
 	}
 	return op, nil
 }

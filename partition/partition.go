@@ -61,6 +61,7 @@ type Partition struct {
 	objects     *seal.Key // metadata, and values of public objects
 	index       *seal.MAC
 	roles       map[Role]*sync.Mutex // held over a login attempt of the role
+	families    [families]sync.Mutex // held over an authorization of keys; lockFamily
 
 	// private opens the values of private objects; nil while no user is logged in.
 	private atomic.Pointer[seal.Key]

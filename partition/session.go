@@ -23,6 +23,8 @@ type Session struct {
 	over      atomic.Bool
 	approved  atomic.Bool // the last service was an approved one
 
+	authorizations authorizations
+
 	mu sync.Mutex
 	// operations has one place for each function, so that an application may digest
 	// and sign at the same time, as PKCS#11 section 5.1 allows a library to permit.

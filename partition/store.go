@@ -236,8 +236,9 @@ func (p *Partition) destroy(h cryptoki.ObjectHandle, m *Member, entry audit.Reco
 	return storeError(err)
 }
 
-// change is C_SetAttributeValue on a token object, durably.
-func (p *Partition) change(h cryptoki.ObjectHandle, set setter, m *Member) error {
+// change puts a changed token object in the place of the old one, durably, with the entry
+// in the audit log.
+func (p *Partition) change(h cryptoki.ObjectHandle, alter alteration, m *Member, entry audit.Record) error {
 	err := p.config.Store.Update(func(w keystore.Writer) error {
 		record, err := w.Get(keystore.TableObject, p.objectKey(h))
 		if err != nil {
@@ -250,7 +251,7 @@ func (p *Partition) change(h cryptoki.ObjectHandle, set setter, m *Member) error
 		if err != nil {
 			return err
 		}
-		o, err := set(old)
+		o, err := alter(w, old)
 		if err != nil {
 			return err
 		}
@@ -269,7 +270,7 @@ func (p *Partition) change(h cryptoki.ObjectHandle, set setter, m *Member) error
 		if err := p.put(w, h, token, o); err != nil {
 			return err
 		}
-		return m.record(w, m.Role(), audit.Record{Event: audit.EventAttributes, Object: h, Class: audit.Some(o.Class())})
+		return m.record(w, m.Role(), entry)
 	})
 	if err == nil {
 		p.changed(h)

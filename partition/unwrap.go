@@ -31,6 +31,13 @@ func (s *Session) UnwrapKey(token Token, m *cryptoki.Mechanism, unwrapping crypt
 	if made, err := s.created(token, durable); made != nil || err != nil {
 		return first(made), err
 	}
+	if err := s.partition.mayManage(); err != nil {
+		return 0, err
+	}
+	t, guard, err := s.admit(t)
+	if err != nil {
+		return 0, err
+	}
 	class, typ, err := s.unwrappable(t)
 	if err != nil {
 		return 0, err
@@ -58,6 +65,9 @@ func (s *Session) UnwrapKey(token Token, m *cryptoki.Mechanism, unwrapping crypt
 	if err != nil {
 		return 0, err
 	}
+	if o, err = guard.on(o); err != nil {
+		return 0, err
+	}
 	handles, err := s.keep(token, creation{member: s.member, event: audit.EventUnwrap, mechanism: audit.Some(m.Type), source: unwrapping}, o)
 	if err == nil {
 		s.served(offer.approved(useToUnwrap.flag, m, u))
@@ -69,12 +79,6 @@ func (s *Session) UnwrapKey(token Token, m *cryptoki.Mechanism, unwrapping crypt
 // Errors: CKR_ACTION_PROHIBITED by the policies, CKR_TEMPLATE_INCOMPLETE,
 // CKR_TEMPLATE_INCONSISTENT, CKR_ATTRIBUTE_VALUE_INVALID.
 func (s *Session) unwrappable(t cryptoki.Template) (cryptoki.ObjectClass, cryptoki.KeyType, error) {
-	if err := s.partition.mayManage(); err != nil {
-		return 0, 0, err
-	}
-	if err := s.partition.admit(t); err != nil {
-		return 0, 0, err
-	}
 	class, typ, err := object.Kind(t)
 	if err != nil {
 		return 0, 0, err

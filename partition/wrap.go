@@ -35,7 +35,11 @@ func (s *Session) WrapKey(m *cryptoki.Mechanism, wrapping, key cryptoki.ObjectHa
 	entry := audit.Record{
 		Event: audit.EventWrap, Mechanism: audit.Some(m.Type), Class: audit.Some(k.object.Class()), Object: key, Related: wrapping,
 	}
-	if err := s.mayWrap(offer, w, k); err != nil {
+	err = s.mayWrap(offer, w, k)
+	if err == nil {
+		err = s.authorized(k)
+	}
+	if err != nil {
 		entry.Result = cryptoki.Code(err)
 		if failed := s.log(entry); failed != nil {
 			return Output{}, failed

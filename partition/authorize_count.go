@@ -1,0 +1,71 @@
+package partition
+
+import (
+	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/object"
+	"tidelock.dev/tidelock/seal"
+)
+
+// standing is what is kept of the authorizations of a family of keys.
+type standing struct {
+	tries
+	// assigned says that a key of the family has an owner, so that a copy from before
+	// gets no other data either.
+	assigned bool
+}
+
+func (t standing) locked() bool { return t.failed >= object.AuthLimit }
+
+// A standing is stored under its family: the number of wrong authorizations in a row,
+// one byte; flags, one byte; and a MAC, so that only the HSM's key can write it. Where
+// there is nothing to say there is no record.
+const (
+	standingOpen     = 1 // a try was begun and its outcome is not known
+	standingAssigned = 2
+
+	standingSize = 1 + 1
+)
+
+func (p *Partition) standingContext(f object.Family, b []byte) seal.Context {
+	return seal.NewContext("authorizations").Uint64(uint64(p.id)).Bytes(f[:]).Bytes(b)
+}
+
+func (p *Partition) putStanding(w keystore.Writer, f object.Family, t standing) error {
+	key := p.id.key(keyStanding, f[:]...)
+	if t == (standing{}) {
+		return w.Delete(keystore.TableCounter, key)
+	}
+	b := []byte{byte(t.failed), 0}
+	if t.open {
+		b[1] |= standingOpen
+	}
+	if t.assigned {
+		b[1] |= standingAssigned
+	}
+	sum := p.config.Counters.Sum(p.standingContext(f, b))
+	return w.Put(keystore.TableCounter, key, append(b, sum[:]...))
+}
+
+func (p *Partition) standing(r keystore.Reader, f object.Family) (standing, error) {
+	b, err := r.Get(keystore.TableCounter, p.id.key(keyStanding, f[:]...))
+	if err != nil || b == nil {
+		return standing{}, err
+	}
+	if len(b) != standingSize+seal.MACSize || !p.config.Counters.Verify(p.standingContext(f, b[:standingSize]), b[standingSize:]) {
+		return standing{}, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the count of a key's authorizations is damaged")
+	}
+	return standing{
+		tries:    tries{failed: uint64(b[0]), open: b[1]&standingOpen != 0},
+		assigned: b[1]&standingAssigned != 0,
+	}, nil
+}
+
+// standingOf is the standing of a key's family, as it is now.
+func (p *Partition) standingOf(f object.Family) (t standing, err error) {
+	err = p.config.Store.View(func(r keystore.Reader) error {
+		t, err = p.standing(r, f)
+		return err
+	})
+	return t, storeError(err)
+}
