@@ -9,6 +9,10 @@ packages=(
     opensc                   # pkcs11-tool
     libengine-pkcs11-openssl # OpenSSL's way to PKCS#11
     nginx-light              # a server that forks
+    gnutls-bin               # p11tool, certtool
+    openssh-client openssh-server
+    osslsigncode             # signs programs of Windows
+    python3-pykcs11
     softhsm2                 # what the benchmark compares with
 )
 command -v javac >/dev/null || packages+=(default-jdk-headless) # Java programs
@@ -35,6 +39,13 @@ if ((EUID != 0)); then
     exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
+# Servers among the packages are for the tests to start, not for the system.
+policy=/usr/sbin/policy-rc.d
+if [[ ! -e $policy ]]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
 install=(apt-get install --yes --quiet --no-install-recommends "${missing[@]}")
 # The list of packages is fetched only when the one at hand does not do.
 if ! "${install[@]}"; then
