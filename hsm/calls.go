@@ -55,6 +55,12 @@ func init() {
 		wire.CallGenerateRandom:  on(needUse, (*request).generateRandom),
 		wire.CallSeedRandom:      on(needUse, (*request).seedRandom),
 
+		wire.CallAuthorizeKey:             on(needUse, (*request).authorizeKey),
+		wire.CallSetAuthorizationData:     on(needUse, (*request).setAuthorizationData),
+		wire.CallResetAuthorizationData:   on(needUse, (*request).resetAuthorizationData),
+		wire.CallAssignKey:                on(needUse, (*request).assignKey),
+		wire.CallIncrementFailedAuthCount: on(needUse, (*request).incrementFailedAuthCount),
+
 		wire.CallContents: on(needUse, (*request).contents),
 
 		wire.CallPartitionInit: on(needApplication, (*request).partitionInit),

@@ -4,78 +4,83 @@ package wire
 
 // The calls of the protocol.
 const (
-	CallHello                Call = 1
-	CallGoodbye              Call = 2
-	CallSlotList             Call = 4
-	CallSlotInfo             Call = 5
-	CallTokenInfo            Call = 6
-	CallMechanismList        Call = 7
-	CallMechanismInfo        Call = 8
-	CallOpenSession          Call = 10
-	CallCloseSession         Call = 11
-	CallCloseAllSessions     Call = 12
-	CallSessionInfo          Call = 13
-	CallLogin                Call = 14
-	CallLogout               Call = 15
-	CallSetPIN               Call = 16
-	CallResume               Call = 17
-	CallSessionValidation    Call = 18
-	CallCreateObject         Call = 20
-	CallCopyObject           Call = 21
-	CallDestroyObject        Call = 22
-	CallObjectSize           Call = 23
-	CallGetAttributes        Call = 24
-	CallSetAttributes        Call = 25
-	CallFind                 Call = 26
-	CallContents             Call = 27
-	CallOperationInit        Call = 30
-	CallOperate              Call = 31
-	CallOperateFused         Call = 32
-	CallUpdate               Call = 33
-	CallFinal                Call = 34
-	CallDrain                Call = 35
-	CallOperationCancel      Call = 36
-	CallDigestKey            Call = 37
-	CallGenerateKey          Call = 40
-	CallGenerateKeyPair      Call = 41
-	CallWrapKey              Call = 42
-	CallUnwrapKey            Call = 43
-	CallDeriveKey            Call = 44
-	CallGenerateRandom       Call = 50
-	CallSeedRandom           Call = 51
-	CallPartitionInit        Call = 60
-	CallInitRole             Call = 61
-	CallResetRole            Call = 62
-	CallRoleState            Call = 63
-	CallPartitionInfo        Call = 64
-	CallPartitionPolicies    Call = 65
-	CallSetPartitionPolicies Call = 66
-	CallPartitionTemplate    Call = 67
-	CallFirmwareVersion      Call = 75
-	CallHSMInfo              Call = 100
-	CallPartitionList        Call = 101
-	CallStop                 Call = 102
-	CallHSMInit              Call = 103
-	CallHSMZeroize           Call = 104
-	CallHSMFactoryReset      Call = 105
-	CallHSMSelfTest          Call = 106
-	CallHSMPolicies          Call = 107
-	CallSetHSMPolicies       Call = 108
-	CallStatistics           Call = 109
-	CallAuditRead            Call = 110
-	CallAuditVerify          Call = 111
-	CallAuditCheckpoint      Call = 112
-	CallPartitionCreate      Call = 120
-	CallPartitionDelete      Call = 121
-	CallPartitionResize      Call = 122
-	CallClientAssign         Call = 123
-	CallClientRevoke         Call = 124
-	CallClientList           Call = 125
-	CallFirmwareInfo         Call = 130
-	CallFirmwareUpdate       Call = 131
-	CallFirmwareRollback     Call = 132
-	CallFirmwarePlan         Call = 133
-	CallCapacity             Call = 134
+	CallHello                    Call = 1
+	CallGoodbye                  Call = 2
+	CallSlotList                 Call = 4
+	CallSlotInfo                 Call = 5
+	CallTokenInfo                Call = 6
+	CallMechanismList            Call = 7
+	CallMechanismInfo            Call = 8
+	CallOpenSession              Call = 10
+	CallCloseSession             Call = 11
+	CallCloseAllSessions         Call = 12
+	CallSessionInfo              Call = 13
+	CallLogin                    Call = 14
+	CallLogout                   Call = 15
+	CallSetPIN                   Call = 16
+	CallResume                   Call = 17
+	CallSessionValidation        Call = 18
+	CallCreateObject             Call = 20
+	CallCopyObject               Call = 21
+	CallDestroyObject            Call = 22
+	CallObjectSize               Call = 23
+	CallGetAttributes            Call = 24
+	CallSetAttributes            Call = 25
+	CallFind                     Call = 26
+	CallContents                 Call = 27
+	CallOperationInit            Call = 30
+	CallOperate                  Call = 31
+	CallOperateFused             Call = 32
+	CallUpdate                   Call = 33
+	CallFinal                    Call = 34
+	CallDrain                    Call = 35
+	CallOperationCancel          Call = 36
+	CallDigestKey                Call = 37
+	CallGenerateKey              Call = 40
+	CallGenerateKeyPair          Call = 41
+	CallWrapKey                  Call = 42
+	CallUnwrapKey                Call = 43
+	CallDeriveKey                Call = 44
+	CallGenerateRandom           Call = 50
+	CallSeedRandom               Call = 51
+	CallPartitionInit            Call = 60
+	CallInitRole                 Call = 61
+	CallResetRole                Call = 62
+	CallRoleState                Call = 63
+	CallPartitionInfo            Call = 64
+	CallPartitionPolicies        Call = 65
+	CallSetPartitionPolicies     Call = 66
+	CallPartitionTemplate        Call = 67
+	CallAuthorizeKey             Call = 70
+	CallSetAuthorizationData     Call = 71
+	CallResetAuthorizationData   Call = 72
+	CallAssignKey                Call = 73
+	CallIncrementFailedAuthCount Call = 74
+	CallFirmwareVersion          Call = 75
+	CallHSMInfo                  Call = 100
+	CallPartitionList            Call = 101
+	CallStop                     Call = 102
+	CallHSMInit                  Call = 103
+	CallHSMZeroize               Call = 104
+	CallHSMFactoryReset          Call = 105
+	CallHSMSelfTest              Call = 106
+	CallHSMPolicies              Call = 107
+	CallSetHSMPolicies           Call = 108
+	CallStatistics               Call = 109
+	CallAuditRead                Call = 110
+	CallAuditVerify              Call = 111
+	CallAuditCheckpoint          Call = 112
+	CallPartitionCreate          Call = 120
+	CallPartitionDelete          Call = 121
+	CallPartitionResize          Call = 122
+	CallClientAssign             Call = 123
+	CallClientRevoke             Call = 124
+	CallClientList               Call = 125
+	CallFirmwareInfo             Call = 130
+	CallFirmwareUpdate           Call = 131
+	CallFirmwareRollback         Call = 132
+	CallFirmwarePlan             Call = 133
+	CallCapacity                 Call = 134
 )
 
 // table lists the calls by rising number.
@@ -127,6 +132,11 @@ var table = [...]callInfo{
 	{call: CallPartitionPolicies, name: "PartitionPolicies", request: func() Message { return new(PartitionPoliciesRequest) }, reply: func() Message { return new(PartitionPoliciesReply) }},
 	{call: CallSetPartitionPolicies, name: "SetPartitionPolicies", request: func() Message { return new(SetPartitionPoliciesRequest) }, reply: func() Message { return new(SetPartitionPoliciesReply) }},
 	{call: CallPartitionTemplate, name: "PartitionTemplate", request: func() Message { return new(PartitionTemplateRequest) }, reply: func() Message { return new(PartitionTemplateReply) }},
+	{call: CallAuthorizeKey, name: "AuthorizeKey", request: func() Message { return new(AuthorizeKeyRequest) }, reply: func() Message { return new(AuthorizeKeyReply) }},
+	{call: CallSetAuthorizationData, name: "SetAuthorizationData", request: func() Message { return new(SetAuthorizationDataRequest) }, reply: func() Message { return new(SetAuthorizationDataReply) }},
+	{call: CallResetAuthorizationData, name: "ResetAuthorizationData", request: func() Message { return new(ResetAuthorizationDataRequest) }, reply: func() Message { return new(ResetAuthorizationDataReply) }},
+	{call: CallAssignKey, name: "AssignKey", request: func() Message { return new(AssignKeyRequest) }, reply: func() Message { return new(AssignKeyReply) }},
+	{call: CallIncrementFailedAuthCount, name: "IncrementFailedAuthCount", request: func() Message { return new(IncrementFailedAuthCountRequest) }, reply: func() Message { return new(IncrementFailedAuthCountReply) }},
 	{call: CallFirmwareVersion, name: "FirmwareVersion", request: func() Message { return new(FirmwareVersionRequest) }, reply: func() Message { return new(FirmwareVersionReply) }},
 	{call: CallHSMInfo, name: "HSMInfo", request: func() Message { return new(HSMInfoRequest) }, reply: func() Message { return new(HSMInfoReply) }},
 	{call: CallPartitionList, name: "PartitionList", request: func() Message { return new(PartitionListRequest) }, reply: func() Message { return new(PartitionListReply) }},

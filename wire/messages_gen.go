@@ -2043,6 +2043,178 @@ func (m *PartitionTemplateReply) Parse(b []byte) error {
 	return d.end(CallPartitionTemplate, "reply")
 }
 
+// AuthorizeKeyRequest is the body of the request of AuthorizeKey.
+type AuthorizeKeyRequest struct {
+	Key  uint64
+	Data Secret
+}
+
+// AppendTo implements Message.
+func (m *AuthorizeKeyRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Key)
+	b = appendSecret(b, m.Data)
+	return b
+}
+
+// Parse implements Message.
+func (m *AuthorizeKeyRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Key = d.u64("key")
+	m.Data = d.secret("data")
+	return d.end(CallAuthorizeKey, "request")
+}
+
+// AuthorizeKeyReply is the body of the reply of AuthorizeKey.
+type AuthorizeKeyReply struct{}
+
+// AppendTo implements Message.
+func (m *AuthorizeKeyReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *AuthorizeKeyReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallAuthorizeKey, "reply")
+}
+
+// SetAuthorizationDataRequest is the body of the request of SetAuthorizationData.
+type SetAuthorizationDataRequest struct {
+	Key uint64
+	Old Secret
+	New Secret
+}
+
+// AppendTo implements Message.
+func (m *SetAuthorizationDataRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Key)
+	b = appendSecret(b, m.Old)
+	b = appendSecret(b, m.New)
+	return b
+}
+
+// Parse implements Message.
+func (m *SetAuthorizationDataRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Key = d.u64("key")
+	m.Old = d.secret("old")
+	m.New = d.secret("new")
+	return d.end(CallSetAuthorizationData, "request")
+}
+
+// SetAuthorizationDataReply is the body of the reply of SetAuthorizationData.
+type SetAuthorizationDataReply struct{}
+
+// AppendTo implements Message.
+func (m *SetAuthorizationDataReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *SetAuthorizationDataReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallSetAuthorizationData, "reply")
+}
+
+// ResetAuthorizationDataRequest is the body of the request of ResetAuthorizationData.
+type ResetAuthorizationDataRequest struct {
+	Key uint64
+	New Secret
+}
+
+// AppendTo implements Message.
+func (m *ResetAuthorizationDataRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Key)
+	b = appendSecret(b, m.New)
+	return b
+}
+
+// Parse implements Message.
+func (m *ResetAuthorizationDataRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Key = d.u64("key")
+	m.New = d.secret("new")
+	return d.end(CallResetAuthorizationData, "request")
+}
+
+// ResetAuthorizationDataReply is the body of the reply of ResetAuthorizationData.
+type ResetAuthorizationDataReply struct{}
+
+// AppendTo implements Message.
+func (m *ResetAuthorizationDataReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *ResetAuthorizationDataReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallResetAuthorizationData, "reply")
+}
+
+// AssignKeyRequest is the body of the request of AssignKey.
+type AssignKeyRequest struct {
+	Key uint64
+}
+
+// AppendTo implements Message.
+func (m *AssignKeyRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Key)
+	return b
+}
+
+// Parse implements Message.
+func (m *AssignKeyRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Key = d.u64("key")
+	return d.end(CallAssignKey, "request")
+}
+
+// AssignKeyReply is the body of the reply of AssignKey.
+type AssignKeyReply struct{}
+
+// AppendTo implements Message.
+func (m *AssignKeyReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *AssignKeyReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallAssignKey, "reply")
+}
+
+// IncrementFailedAuthCountRequest is the body of the request of IncrementFailedAuthCount.
+type IncrementFailedAuthCountRequest struct {
+	Key uint64
+}
+
+// AppendTo implements Message.
+func (m *IncrementFailedAuthCountRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Key)
+	return b
+}
+
+// Parse implements Message.
+func (m *IncrementFailedAuthCountRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Key = d.u64("key")
+	return d.end(CallIncrementFailedAuthCount, "request")
+}
+
+// IncrementFailedAuthCountReply is the body of the reply of IncrementFailedAuthCount.
+type IncrementFailedAuthCountReply struct{}
+
+// AppendTo implements Message.
+func (m *IncrementFailedAuthCountReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *IncrementFailedAuthCountReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallIncrementFailedAuthCount, "reply")
+}
+
 // FirmwareVersionRequest is the body of the request of FirmwareVersion.
 type FirmwareVersionRequest struct {
 	Slot uint64

@@ -364,6 +364,45 @@ static void put_partition_template(struct tl_buffer *b) {
     tl_put_partition_template(b, &m);
 }
 
+static void put_authorize_key(struct tl_buffer *b) {
+    struct tl_authorize_key_request m = {
+        .key = sample_u64(0),
+        .data = sample_secret(1),
+    };
+    tl_put_authorize_key(b, &m);
+}
+
+static void put_set_authorization_data(struct tl_buffer *b) {
+    struct tl_set_authorization_data_request m = {
+        .key = sample_u64(0),
+        .old = sample_secret(1),
+        .new = sample_secret(2),
+    };
+    tl_put_set_authorization_data(b, &m);
+}
+
+static void put_reset_authorization_data(struct tl_buffer *b) {
+    struct tl_reset_authorization_data_request m = {
+        .key = sample_u64(0),
+        .new = sample_secret(1),
+    };
+    tl_put_reset_authorization_data(b, &m);
+}
+
+static void put_assign_key(struct tl_buffer *b) {
+    struct tl_assign_key_request m = {
+        .key = sample_u64(0),
+    };
+    tl_put_assign_key(b, &m);
+}
+
+static void put_increment_failed_auth_count(struct tl_buffer *b) {
+    struct tl_increment_failed_auth_count_request m = {
+        .key = sample_u64(0),
+    };
+    tl_put_increment_failed_auth_count(b, &m);
+}
+
 static void put_firmware_version(struct tl_buffer *b) {
     struct tl_firmware_version_request m = {
         .slot = sample_u64(0),
@@ -496,6 +535,11 @@ static const struct put_sample put_samples[] = {
     {"PartitionPolicies", TL_CALL_PARTITION_POLICIES, put_partition_policies},
     {"SetPartitionPolicies", TL_CALL_SET_PARTITION_POLICIES, put_set_partition_policies},
     {"PartitionTemplate", TL_CALL_PARTITION_TEMPLATE, put_partition_template},
+    {"AuthorizeKey", TL_CALL_AUTHORIZE_KEY, put_authorize_key},
+    {"SetAuthorizationData", TL_CALL_SET_AUTHORIZATION_DATA, put_set_authorization_data},
+    {"ResetAuthorizationData", TL_CALL_RESET_AUTHORIZATION_DATA, put_reset_authorization_data},
+    {"AssignKey", TL_CALL_ASSIGN_KEY, put_assign_key},
+    {"IncrementFailedAuthCount", TL_CALL_INCREMENT_FAILED_AUTH_COUNT, put_increment_failed_auth_count},
     {"FirmwareVersion", TL_CALL_FIRMWARE_VERSION, put_firmware_version},
     {"HSMInit", TL_CALL_HSM_INIT, put_hsm_init},
     {"SetHSMPolicies", TL_CALL_SET_HSM_POLICIES, put_set_hsm_policies},

@@ -489,6 +489,30 @@ bool tl_get_partition_template(struct tl_view *v, struct tl_partition_template_r
     return tl_view_end(v);
 }
 
+void tl_put_authorize_key(struct tl_buffer *b, const struct tl_authorize_key_request *m) {
+    tl_put_u64(b, m->key);
+    tl_put_bytes(b, m->data);
+}
+
+void tl_put_set_authorization_data(struct tl_buffer *b, const struct tl_set_authorization_data_request *m) {
+    tl_put_u64(b, m->key);
+    tl_put_bytes(b, m->old);
+    tl_put_bytes(b, m->new);
+}
+
+void tl_put_reset_authorization_data(struct tl_buffer *b, const struct tl_reset_authorization_data_request *m) {
+    tl_put_u64(b, m->key);
+    tl_put_bytes(b, m->new);
+}
+
+void tl_put_assign_key(struct tl_buffer *b, const struct tl_assign_key_request *m) {
+    tl_put_u64(b, m->key);
+}
+
+void tl_put_increment_failed_auth_count(struct tl_buffer *b, const struct tl_increment_failed_auth_count_request *m) {
+    tl_put_u64(b, m->key);
+}
+
 void tl_put_firmware_version(struct tl_buffer *b, const struct tl_firmware_version_request *m) {
     tl_put_u64(b, m->slot);
 }

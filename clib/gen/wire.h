@@ -56,6 +56,11 @@ enum {
     TL_CALL_PARTITION_POLICIES = 65,
     TL_CALL_SET_PARTITION_POLICIES = 66,
     TL_CALL_PARTITION_TEMPLATE = 67,
+    TL_CALL_AUTHORIZE_KEY = 70,
+    TL_CALL_SET_AUTHORIZATION_DATA = 71,
+    TL_CALL_RESET_AUTHORIZATION_DATA = 72,
+    TL_CALL_ASSIGN_KEY = 73,
+    TL_CALL_INCREMENT_FAILED_AUTH_COUNT = 74,
     TL_CALL_FIRMWARE_VERSION = 75,
     TL_CALL_HSM_INFO = 100,
     TL_CALL_PARTITION_LIST = 101,
@@ -653,6 +658,40 @@ struct tl_partition_template_reply {
 
 void tl_put_partition_template(struct tl_buffer *b, const struct tl_partition_template_request *m);
 bool tl_get_partition_template(struct tl_view *v, struct tl_partition_template_reply *m);
+
+struct tl_authorize_key_request {
+    uint64_t key;
+    struct tl_bytes data;
+};
+
+void tl_put_authorize_key(struct tl_buffer *b, const struct tl_authorize_key_request *m);
+
+struct tl_set_authorization_data_request {
+    uint64_t key;
+    struct tl_bytes old;
+    struct tl_bytes new;
+};
+
+void tl_put_set_authorization_data(struct tl_buffer *b, const struct tl_set_authorization_data_request *m);
+
+struct tl_reset_authorization_data_request {
+    uint64_t key;
+    struct tl_bytes new;
+};
+
+void tl_put_reset_authorization_data(struct tl_buffer *b, const struct tl_reset_authorization_data_request *m);
+
+struct tl_assign_key_request {
+    uint64_t key;
+};
+
+void tl_put_assign_key(struct tl_buffer *b, const struct tl_assign_key_request *m);
+
+struct tl_increment_failed_auth_count_request {
+    uint64_t key;
+};
+
+void tl_put_increment_failed_auth_count(struct tl_buffer *b, const struct tl_increment_failed_auth_count_request *m);
 
 struct tl_firmware_version_request {
     uint64_t slot;
