@@ -23,9 +23,10 @@ const (
 // collected, up to 16 MiB, so that no plaintext leaves before its tag is checked.
 //
 // An encryption under the IV of the caller is not an approved service (IG C.H,
-// scenario 2 wants it from the module); decryption is.
+// scenario 2 wants it from the module); decryption is. Messages may leave the IV to the
+// module (gcmmessage.go).
 var aesGCM = []Mechanism{
-	cipherAndWrap(Mechanism{
+	messages(cipherAndWrap(Mechanism{
 		Type:      cryptoki.CKM_AES_GCM,
 		Flags:     cryptoki.CKF_ENCRYPT | cryptoki.CKF_DECRYPT,
 		KeyTypes:  []cryptoki.KeyType{cryptoki.CKK_AES},
@@ -35,7 +36,7 @@ var aesGCM = []Mechanism{
 		MultiPart: true,
 		Collects:  true,
 		Approved:  true,
-	}, startGCM),
+	}, startGCM), messageGCM),
 }
 
 func startGCM(f Function, p *cryptoki.Mechanism, key *aesKey) (Operation, error) {
@@ -43,11 +44,8 @@ func startGCM(f Function, p *cryptoki.Mechanism, key *aesKey) (Operation, error)
 	if err != nil {
 		return nil, err
 	}
-	if len(params.IV) == 0 || len(params.IV) > gcmMaxIV {
-		return nil, badParameter("IV of %d bytes where 1 to %d are possible", len(params.IV), gcmMaxIV)
-	}
-	if params.TagBits < gcmMinTagBits || params.TagBits > gcmMaxTagBits || params.TagBits%8 != 0 {
-		return nil, badParameter("tag of %d bits where %d to %d in whole bytes are possible", params.TagBits, gcmMinTagBits, gcmMaxTagBits)
+	if err := checkGCM(params.IV, params.TagBits); err != nil {
+		return nil, err
 	}
 	aead, err := key.aead(len(params.IV), int(params.TagBits/8))
 	if err != nil {
@@ -60,6 +58,17 @@ func startGCM(f Function, p *cryptoki.Mechanism, key *aesKey) (Operation, error)
 		iv:      both[:len(params.IV)],
 		aad:     both[len(params.IV):],
 	}, nil
+}
+
+// checkGCM checks the lengths of an IV and a tag. Error: CKR_MECHANISM_PARAM_INVALID.
+func checkGCM(iv []byte, tagBits uint64) error {
+	if len(iv) == 0 || len(iv) > gcmMaxIV {
+		return badParameter("IV of %d bytes where 1 to %d are possible", len(iv), gcmMaxIV)
+	}
+	if tagBits < gcmMinTagBits || tagBits > gcmMaxTagBits || tagBits%8 != 0 {
+		return badParameter("tag of %d bits where %d to %d in whole bytes are possible", tagBits, gcmMinTagBits, gcmMaxTagBits)
+	}
+	return nil
 }
 
 // aead returns GCM for an IV and a tag of these lengths in bytes.

@@ -75,6 +75,10 @@ type Mechanism struct {
 	// the function needs, CKR_KEY_SIZE_RANGE, and CKR_MECHANISM_PARAM_INVALID. What it
 	// keeps of m it copies. Nil for mechanisms that only make keys.
 	Start func(f Function, m *cryptoki.Mechanism, key Key) (Operation, error)
+	// Message encrypts or decrypts one message of C_EncryptMessage or C_DecryptMessage, whose
+	// parameter comes with it. It answers as Start, and CKR_AEAD_DECRYPT_FAILED. Nil where the
+	// mechanism has no messages.
+	Message func(f Function, m *Message, key Key) (Sealed, error)
 	// Generate makes the value attributes of a secret key from what the template
 	// says: CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID. The caller owns the
 	// result and wipes it. Nil where the mechanism generates none.
