@@ -101,8 +101,8 @@ func TestCheckOrderOfWrapping(t *testing.T) {
 		{"C_UnwrapKey", cryptoki.CKR_TEMPLATE_INCOMPLETE, cryptoki.CKR_SESSION_READ_ONLY, "no class, read-only", func(e *scene) cryptoki.RV {
 			return only(e.ro.unwrap(newToken(), keyWrap, kek(e), nil, attrs(cryptoki.CKA_TOKEN, true)))
 		}},
-		{"C_UnwrapKey", cryptoki.CKR_TEMPLATE_INCONSISTENT, cryptoki.CKR_SESSION_READ_ONLY, "that may be read, read-only", func(e *scene) cryptoki.RV {
-			return only(e.ro.unwrap(newToken(), keyWrap, kek(e), nil, with(token, cryptoki.CKA_SENSITIVE, false)))
+		{"C_UnwrapKey", cryptoki.CKR_TEMPLATE_INCONSISTENT, cryptoki.CKR_SESSION_READ_ONLY, "of two purposes, read-only", func(e *scene) cryptoki.RV {
+			return only(e.ro.unwrap(newToken(), keyWrap, kek(e), nil, with(token, cryptoki.CKA_WRAP, true, cryptoki.CKA_DECRYPT, true)))
 		}},
 		{"C_UnwrapKey", cryptoki.CKR_SESSION_READ_ONLY, cryptoki.CKR_USER_NOT_LOGGED_IN, "read-only, nobody logged in", func(e *scene) cryptoki.RV {
 			return only(e.noRO.unwrap(newToken(), keyWrap, kek(e), nil, token))

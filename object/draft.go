@@ -65,6 +65,11 @@ func (d *draft) give(g given) error {
 	if (t == cryptoki.CKA_CLASS || t == cryptoki.CKA_KEY_TYPE) && !bytes.Equal(g.value, g.rule.initial(d)) {
 		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "%v is not that of a %v", t, d.rules)
 	}
+	if t == cryptoki.CKA_SENSITIVE && d.ctx.Origin == Unwrapped {
+		// A wrapped key says nothing of its attributes, and it may be somebody's secret.
+		// Programs ask for what can be read out of habit: they get the key all the same.
+		g.value = cryptoki.Bool(true)
+	}
 	d.attributes[t] = g.value
 	return nil
 }
@@ -128,8 +133,6 @@ func (d *draft) check() error {
 func (d *draft) checkProtection() error {
 	sensitive, extractable := d.bool(cryptoki.CKA_SENSITIVE), d.bool(cryptoki.CKA_EXTRACTABLE)
 	switch {
-	case d.ctx.Origin == Unwrapped && !sensitive:
-		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "a key that is unwrapped is CKA_SENSITIVE")
 	case d.ctx.Origin != Derived:
 	case d.ctx.Base.Bool(cryptoki.CKA_SENSITIVE) && !sensitive:
 		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "the base key is CKA_SENSITIVE, and so is what is derived from it")

@@ -123,7 +123,7 @@ func TestOrigins(t *testing.T) {
 			cryptoki.CKA_ALWAYS_SENSITIVE, false, cryptoki.CKA_NEVER_EXTRACTABLE, false, cryptoki.CKA_LOCAL, false,
 			cryptoki.CKA_KEY_GEN_MECHANISM, noKeyType, cryptoki.CKA_VALUE_LEN, 32, cryptoki.CKA_DECRYPT, false)},
 		{"unwrapped, extractable", Context{Origin: Unwrapped}, attributes(extractable, true), cryptoki.CKR_OK, attributes(extractable, true)},
-		{"unwrapped, not sensitive", Context{Origin: Unwrapped}, attributes(sensitive, false), cryptoki.CKR_TEMPLATE_INCONSISTENT, nil},
+		{"unwrapped, not sensitive", Context{Origin: Unwrapped}, attributes(sensitive, false), cryptoki.CKR_OK, attributes(sensitive, true)},
 		{"unwrapped, with a value", Context{Origin: Unwrapped}, value, cryptoki.CKR_ATTRIBUTE_READ_ONLY, nil},
 		{"unwrapped, with a history", Context{Origin: Unwrapped}, attributes(cryptoki.CKA_LOCAL, true), cryptoki.CKR_ATTRIBUTE_READ_ONLY, nil},
 		{"unwrapped, trusted", Context{Origin: Unwrapped}, attributes(cryptoki.CKA_TRUSTED, true), cryptoki.CKR_ATTRIBUTE_READ_ONLY, nil},
