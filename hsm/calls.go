@@ -52,6 +52,8 @@ func init() {
 		wire.CallUnwrapKey:       on(needUse, (*request).unwrapKey),
 		wire.CallDeriveKey:       on(needUse, (*request).deriveKey),
 		wire.CallDigestKey:       on(needUse, (*request).digestKey),
+		wire.CallMessageCrypt:    on(needUse, (*request).messageCrypt),
+		wire.CallMessageInit:     on(needUse, (*request).messageInit),
 		wire.CallGenerateRandom:  on(needUse, (*request).generateRandom),
 		wire.CallSeedRandom:      on(needUse, (*request).seedRandom),
 

@@ -16,7 +16,12 @@ func (s *Session) served(approved bool) { s.approved.Store(approved) }
 // level would offer it too, and no choice of the caller takes it out. The key is nil
 // for a digest.
 func (m service) approved(function cryptoki.Flags, p *cryptoki.Mechanism, r *resident) bool {
-	if !m.Approved || unapproved(function, p) {
+	return !unapproved(function, p) && m.approvedKey(function, r)
+}
+
+// approvedKey is approved for whatever parameter. The key is nil for a digest.
+func (m service) approvedKey(function cryptoki.Flags, r *resident) bool {
+	if !m.Approved {
 		return false
 	}
 	if r == nil {

@@ -41,6 +41,8 @@ const (
 	CallWrapKey                  Call = 42
 	CallUnwrapKey                Call = 43
 	CallDeriveKey                Call = 44
+	CallMessageCrypt             Call = 45
+	CallMessageInit              Call = 46
 	CallGenerateRandom           Call = 50
 	CallSeedRandom               Call = 51
 	CallPartitionInit            Call = 60
@@ -122,6 +124,8 @@ var table = [...]callInfo{
 	{call: CallWrapKey, name: "WrapKey", request: func() Message { return new(WrapKeyRequest) }, reply: func() Message { return new(WrapKeyReply) }},
 	{call: CallUnwrapKey, name: "UnwrapKey", creates: true, request: func() Message { return new(UnwrapKeyRequest) }, reply: func() Message { return new(UnwrapKeyReply) }},
 	{call: CallDeriveKey, name: "DeriveKey", creates: true, request: func() Message { return new(DeriveKeyRequest) }, reply: func() Message { return new(DeriveKeyReply) }},
+	{call: CallMessageCrypt, name: "MessageCrypt", request: func() Message { return new(MessageCryptRequest) }, reply: func() Message { return new(MessageCryptReply) }},
+	{call: CallMessageInit, name: "MessageInit", request: func() Message { return new(MessageInitRequest) }, reply: func() Message { return new(MessageInitReply) }},
 	{call: CallGenerateRandom, name: "GenerateRandom", request: func() Message { return new(GenerateRandomRequest) }, reply: func() Message { return new(GenerateRandomReply) }},
 	{call: CallSeedRandom, name: "SeedRandom", request: func() Message { return new(SeedRandomRequest) }, reply: func() Message { return new(SeedRandomReply) }},
 	{call: CallPartitionInit, name: "PartitionInit", request: func() Message { return new(PartitionInitRequest) }, reply: func() Message { return new(PartitionInitReply) }},

@@ -1596,6 +1596,113 @@ func (m *DeriveKeyReply) Parse(b []byte) error {
 	return d.end(CallDeriveKey, "reply")
 }
 
+// MessageCryptRequest is the body of the request of MessageCrypt.
+type MessageCryptRequest struct {
+	Function    uint8
+	Mechanism   cryptoki.Mechanism
+	Key         uint64
+	IV          []byte
+	IVFixedBits uint64
+	IVGenerator uint64
+	TagBits     uint64
+	AAD         []byte
+	Data        []byte
+	Tag         []byte
+}
+
+// AppendTo implements Message.
+func (m *MessageCryptRequest) AppendTo(b []byte) []byte {
+	b = appendU8(b, m.Function)
+	b = appendMechanism(b, &m.Mechanism)
+	b = appendU64(b, m.Key)
+	b = appendBytes(b, m.IV)
+	b = appendU64(b, m.IVFixedBits)
+	b = appendU64(b, m.IVGenerator)
+	b = appendU64(b, m.TagBits)
+	b = appendBytes(b, m.AAD)
+	b = appendBytes(b, m.Data)
+	b = appendBytes(b, m.Tag)
+	return b
+}
+
+// Parse implements Message.
+func (m *MessageCryptRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Function = d.u8("function")
+	d.mechanism(&m.Mechanism, "mechanism")
+	m.Key = d.u64("key")
+	m.IV = d.bytes("iv")
+	m.IVFixedBits = d.u64("ivFixedBits")
+	m.IVGenerator = d.u64("ivGenerator")
+	m.TagBits = d.u64("tagBits")
+	m.AAD = d.bytes("aad")
+	m.Data = d.bytes("data")
+	m.Tag = d.bytes("tag")
+	return d.end(CallMessageCrypt, "request")
+}
+
+// MessageCryptReply is the body of the reply of MessageCrypt.
+type MessageCryptReply struct {
+	IV     []byte
+	Output []byte
+	Tag    []byte
+}
+
+// AppendTo implements Message.
+func (m *MessageCryptReply) AppendTo(b []byte) []byte {
+	b = appendBytes(b, m.IV)
+	b = appendBytes(b, m.Output)
+	b = appendBytes(b, m.Tag)
+	return b
+}
+
+// Parse implements Message.
+func (m *MessageCryptReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.IV = d.bytes("iv")
+	m.Output = d.bytes("output")
+	m.Tag = d.bytes("tag")
+	return d.end(CallMessageCrypt, "reply")
+}
+
+// MessageInitRequest is the body of the request of MessageInit.
+type MessageInitRequest struct {
+	Function  uint8
+	Mechanism cryptoki.Mechanism
+	Key       uint64
+}
+
+// AppendTo implements Message.
+func (m *MessageInitRequest) AppendTo(b []byte) []byte {
+	b = appendU8(b, m.Function)
+	b = appendMechanism(b, &m.Mechanism)
+	b = appendU64(b, m.Key)
+	return b
+}
+
+// Parse implements Message.
+func (m *MessageInitRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Function = d.u8("function")
+	d.mechanism(&m.Mechanism, "mechanism")
+	m.Key = d.u64("key")
+	return d.end(CallMessageInit, "request")
+}
+
+// MessageInitReply is the body of the reply of MessageInit.
+type MessageInitReply struct{}
+
+// AppendTo implements Message.
+func (m *MessageInitReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *MessageInitReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallMessageInit, "reply")
+}
+
 // GenerateRandomRequest is the body of the request of GenerateRandom.
 type GenerateRandomRequest struct {
 	Length uint32

@@ -224,6 +224,14 @@ static bool get_derive_key(struct tl_view *v) {
            is_u64(m.object, 0);
 }
 
+static bool get_message_crypt(struct tl_view *v) {
+    struct tl_message_crypt_reply m;
+    return tl_get_message_crypt(v, &m) &&
+           is_bytes(m.iv, 0) &&
+           is_bytes(m.output, 1) &&
+           is_bytes(m.tag, 2);
+}
+
 static bool get_generate_random(struct tl_view *v) {
     struct tl_generate_random_reply m;
     return tl_get_generate_random(v, &m) &&
@@ -501,6 +509,7 @@ static const struct get_sample get_samples[] = {
     {"WrapKey", TL_CALL_WRAP_KEY, get_wrap_key},
     {"UnwrapKey", TL_CALL_UNWRAP_KEY, get_unwrap_key},
     {"DeriveKey", TL_CALL_DERIVE_KEY, get_derive_key},
+    {"MessageCrypt", TL_CALL_MESSAGE_CRYPT, get_message_crypt},
     {"GenerateRandom", TL_CALL_GENERATE_RANDOM, get_generate_random},
     {"PartitionInit", TL_CALL_PARTITION_INIT, get_partition_init},
     {"RoleState", TL_CALL_ROLE_STATE, get_role_state},

@@ -285,6 +285,31 @@ static void put_derive_key(struct tl_buffer *b) {
     tl_put_derive_key(b, &m);
 }
 
+static void put_message_crypt(struct tl_buffer *b) {
+    struct tl_message_crypt_request m = {
+        .function = sample_u8(0),
+        .mechanism = sample_mechanism(1),
+        .key = sample_u64(2),
+        .iv = sample_bytes(3),
+        .iv_fixed_bits = sample_u64(4),
+        .iv_generator = sample_u64(5),
+        .tag_bits = sample_u64(6),
+        .aad = sample_bytes(7),
+        .data = sample_bytes(8),
+        .tag = sample_bytes(9),
+    };
+    tl_put_message_crypt(b, &m);
+}
+
+static void put_message_init(struct tl_buffer *b) {
+    struct tl_message_init_request m = {
+        .function = sample_u8(0),
+        .mechanism = sample_mechanism(1),
+        .key = sample_u64(2),
+    };
+    tl_put_message_init(b, &m);
+}
+
 static void put_generate_random(struct tl_buffer *b) {
     struct tl_generate_random_request m = {
         .length = sample_u32(0),
@@ -525,6 +550,8 @@ static const struct put_sample put_samples[] = {
     {"WrapKey", TL_CALL_WRAP_KEY, put_wrap_key},
     {"UnwrapKey", TL_CALL_UNWRAP_KEY, put_unwrap_key},
     {"DeriveKey", TL_CALL_DERIVE_KEY, put_derive_key},
+    {"MessageCrypt", TL_CALL_MESSAGE_CRYPT, put_message_crypt},
+    {"MessageInit", TL_CALL_MESSAGE_INIT, put_message_init},
     {"GenerateRandom", TL_CALL_GENERATE_RANDOM, put_generate_random},
     {"SeedRandom", TL_CALL_SEED_RANDOM, put_seed_random},
     {"PartitionInit", TL_CALL_PARTITION_INIT, put_partition_init},

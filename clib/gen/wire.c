@@ -381,6 +381,32 @@ bool tl_get_derive_key(struct tl_view *v, struct tl_derive_key_reply *m) {
     return tl_view_end(v);
 }
 
+void tl_put_message_crypt(struct tl_buffer *b, const struct tl_message_crypt_request *m) {
+    tl_put_u8(b, m->function);
+    tl_put_mechanism(b, &m->mechanism);
+    tl_put_u64(b, m->key);
+    tl_put_bytes(b, m->iv);
+    tl_put_u64(b, m->iv_fixed_bits);
+    tl_put_u64(b, m->iv_generator);
+    tl_put_u64(b, m->tag_bits);
+    tl_put_bytes(b, m->aad);
+    tl_put_bytes(b, m->data);
+    tl_put_bytes(b, m->tag);
+}
+
+bool tl_get_message_crypt(struct tl_view *v, struct tl_message_crypt_reply *m) {
+    m->iv = tl_get_bytes(v);
+    m->output = tl_get_bytes(v);
+    m->tag = tl_get_bytes(v);
+    return tl_view_end(v);
+}
+
+void tl_put_message_init(struct tl_buffer *b, const struct tl_message_init_request *m) {
+    tl_put_u8(b, m->function);
+    tl_put_mechanism(b, &m->mechanism);
+    tl_put_u64(b, m->key);
+}
+
 void tl_put_generate_random(struct tl_buffer *b, const struct tl_generate_random_request *m) {
     tl_put_u32(b, m->length);
 }

@@ -46,6 +46,8 @@ enum {
     TL_CALL_WRAP_KEY = 42,
     TL_CALL_UNWRAP_KEY = 43,
     TL_CALL_DERIVE_KEY = 44,
+    TL_CALL_MESSAGE_CRYPT = 45,
+    TL_CALL_MESSAGE_INIT = 46,
     TL_CALL_GENERATE_RANDOM = 50,
     TL_CALL_SEED_RANDOM = 51,
     TL_CALL_PARTITION_INIT = 60,
@@ -530,6 +532,36 @@ struct tl_derive_key_reply {
 
 void tl_put_derive_key(struct tl_buffer *b, const struct tl_derive_key_request *m);
 bool tl_get_derive_key(struct tl_view *v, struct tl_derive_key_reply *m);
+
+struct tl_message_crypt_request {
+    uint8_t function;
+    struct tl_mechanism mechanism;
+    uint64_t key;
+    struct tl_bytes iv;
+    uint64_t iv_fixed_bits;
+    uint64_t iv_generator;
+    uint64_t tag_bits;
+    struct tl_bytes aad;
+    struct tl_bytes data;
+    struct tl_bytes tag;
+};
+
+struct tl_message_crypt_reply {
+    struct tl_bytes iv;
+    struct tl_bytes output;
+    struct tl_bytes tag;
+};
+
+void tl_put_message_crypt(struct tl_buffer *b, const struct tl_message_crypt_request *m);
+bool tl_get_message_crypt(struct tl_view *v, struct tl_message_crypt_reply *m);
+
+struct tl_message_init_request {
+    uint8_t function;
+    struct tl_mechanism mechanism;
+    uint64_t key;
+};
+
+void tl_put_message_init(struct tl_buffer *b, const struct tl_message_init_request *m);
 
 struct tl_generate_random_request {
     uint32_t length;

@@ -126,7 +126,7 @@ func goType(typ string) string {
 // goName is a field's name as an exported one; what begins it and is an
 // abbreviation becomes upper-case as a whole.
 func goName(name string) string {
-	for _, abbreviation := range []string{"id", "pin", "rw", "utc"} {
+	for _, abbreviation := range []string{"aad", "id", "iv", "pin", "rw", "utc"} {
 		rest, found := strings.CutPrefix(name, abbreviation)
 		if found && (rest == "" || rest[0] < 'a') {
 			return strings.ToUpper(abbreviation) + rest
