@@ -12,7 +12,7 @@ var tested = []uint{
 	pkcs11.CKM_ECDSA, ckmEdDSA, pkcs11.CKM_RSA_PKCS, pkcs11.CKM_RSA_PKCS_PSS, pkcs11.CKM_RSA_X_509, pkcs11.CKM_RSA_PKCS_OAEP,
 	pkcs11.CKM_ECDH1_DERIVE, pkcs11.CKM_ECDH1_COFACTOR_DERIVE, ckmHKDFDerive, ckmKBKDFCounter,
 	pkcs11.CKM_AES_ECB, pkcs11.CKM_AES_CBC, pkcs11.CKM_AES_CBC_PAD, pkcs11.CKM_AES_CTR, pkcs11.CKM_AES_GCM,
-	pkcs11.CKM_AES_CMAC, pkcs11.CKM_AES_CMAC_GENERAL, pkcs11.CKM_AES_KEY_WRAP, ckmAESKWP,
+	pkcs11.CKM_AES_CMAC, pkcs11.CKM_AES_CMAC_GENERAL, pkcs11.CKM_AES_KEY_WRAP, ckmAESKWP, ckmVendorKW, ckmVendorKWP,
 }
 
 // TestMechanisms wants every mechanism that there are vectors for to be offered, and

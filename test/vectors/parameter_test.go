@@ -10,11 +10,14 @@ import (
 // Package pkcs11 does not know all parameters of mechanisms. The others are laid out here
 // as a 64-bit machine has them in memory: every member takes 8 bytes.
 
-// The numbers that package pkcs11 does not have.
+// The numbers that package pkcs11 does not have. Those with a high bit are the vendor's for the
+// same key wraps.
 const (
 	ckmHKDFDerive   = 0x402a
 	ckmKBKDFCounter = 0x3ac
 	ckmAESKWP       = 0x210b
+	ckmVendorKW     = 0x80000170
+	ckmVendorKWP    = 0x80000171
 	ckkHKDF         = 0x42
 	ckkEdwards      = 0x40
 	ckkMontgomery   = 0x41

@@ -100,13 +100,15 @@ func TestRFC7748(t *testing.T) {
 	}.run(t)
 }
 
-// TestRFC3394 has the key wraps: RFC 3394, 4, and with padding RFC 5649, 6.
+// TestRFC3394 has the key wraps, under both numbers of each: RFC 3394, 4, and with padding
+// RFC 5649, 6.
 func TestRFC3394(t *testing.T) {
 	const (
 		kek  = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 		data = "00112233445566778899aabbccddeeff000102030405060708090a0b0c0d0e0f"
 		kek2 = "5840df6e29b02af1ab493b705bf16ea1ae8338f4dcc176a8"
 	)
+	vendor := map[uint]uint{pkcs11.CKM_AES_KEY_WRAP: ckmVendorKW, ckmAESKWP: ckmVendorKWP}
 	s := newSession(t)
 	for i, v := range []struct {
 		mechanism           uint
@@ -122,16 +124,18 @@ func TestRFC3394(t *testing.T) {
 		{ckmAESKWP, kek2, "466f7250617369", "afbeb0f07dfbf5419200f2ccb50bb24f"},
 	} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
-			m := pkcs11.NewMechanism(v.mechanism, nil)
 			key, err := s.secret(pkcs11.CKK_AES, unhex(t, v.kek), pkcs11.CKA_WRAP, pkcs11.CKA_UNWRAP)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := same(unhex(t, v.wrapped))(s.wrap(m, key, unhex(t, v.plain))); err != nil {
-				t.Errorf("wrapping: %v", err)
-			}
-			if err := s.unwrap(m, key, unhex(t, v.wrapped), unhex(t, v.plain)); err != nil {
-				t.Errorf("unwrapping: %v", err)
+			for _, number := range []uint{v.mechanism, vendor[v.mechanism]} {
+				m := pkcs11.NewMechanism(number, nil)
+				if err := same(unhex(t, v.wrapped))(s.wrap(m, key, unhex(t, v.plain))); err != nil {
+					t.Errorf("wrapping by %#x: %v", number, err)
+				}
+				if err := s.unwrap(m, key, unhex(t, v.wrapped), unhex(t, v.plain)); err != nil {
+					t.Errorf("unwrapping by %#x: %v", number, err)
+				}
 			}
 		})
 	}
