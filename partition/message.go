@@ -12,17 +12,14 @@ var messageFlags = map[cryptoki.Flags]cryptoki.Flags{
 	cryptoki.CKF_DECRYPT: cryptoki.CKF_MESSAGE_DECRYPT,
 }
 
-// withMessages adds the message functions to those that are offered of a mechanism.
-func withMessages(m *mech.Mechanism, functions cryptoki.Flags) cryptoki.Flags {
-	if m.Message == nil {
-		return functions
-	}
+// withoutMessages takes the message functions away whose function is not offered.
+func withoutMessages(flags cryptoki.Flags) cryptoki.Flags {
 	for function, message := range messageFlags {
-		if functions&function != 0 {
-			functions |= message
+		if flags&function == 0 {
+			flags &^= message
 		}
 	}
-	return functions
+	return flags
 }
 
 // MessageInit is C_MessageEncryptInit or C_MessageDecryptInit: the checks of Init that need no
@@ -37,6 +34,9 @@ func (s *Session) MessageInit(f mech.Function, m *cryptoki.Mechanism, key crypto
 func (s *Session) Message(f mech.Function, m *cryptoki.Mechanism, key cryptoki.ObjectHandle, message *mech.Message) (mech.Sealed, error) {
 	offer, r, err := s.messageKey(f, m, key)
 	if err != nil {
+		return mech.Sealed{}, err
+	}
+	if err := s.authorized(r); err != nil {
 		return mech.Sealed{}, err
 	}
 	k, err := r.parsedKey()
@@ -64,9 +64,6 @@ func (s *Session) messageKey(f mech.Function, m *cryptoki.Mechanism, key cryptok
 	r, err := s.usableKey(f, offer.Mechanism, m.Type, key)
 	if err != nil {
 		return service{}, nil, err
-	}
-	if r.object.Bool(cryptoki.CKA_ALWAYS_AUTHENTICATE) {
-		return service{}, nil, cryptoki.Errorf(cryptoki.CKR_USER_NOT_LOGGED_IN, "the key wants a context-specific login for each operation, which messages do not have")
 	}
 	if err := s.partition.mayUse(offer, flagOf[f], r); err != nil {
 		return service{}, nil, err
