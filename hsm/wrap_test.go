@@ -95,6 +95,9 @@ func (s session) testKeyCalls() {
 	s.must(only(s.derive(newToken(), hkdf, base, nil)))
 	s.mustInit(mech.Digest, sha256, 0)
 	want(s.t, "digesting a key by default", s.digestKey(kek), cryptoki.CKR_KEY_INDIGESTIBLE)
+	messages := s.aesKey(false, "messages")
+	s.must(s.messageInit(mech.Encrypt, messagesGCM, messages))
+	s.must(only(s.message(mech.Encrypt, messagesGCM, messages, nil)))
 }
 
 func TestWrapAndUnwrapSecretKeys(t *testing.T) {

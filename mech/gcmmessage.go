@@ -36,8 +36,10 @@ type Sealed struct {
 // A key then encrypts 2^32 messages (8.3), which its users have to see to.
 const gcmLeastRandom = 96
 
-// messages completes a table entry with Message, whose checks are those of keyed.
+// messages completes a table entry with Message, whose checks are those of keyed, and
+// the flags for it.
 func messages[K Key](m Mechanism, do func(f Function, m *Message, key K) (Sealed, error)) Mechanism {
+	m.Flags |= cryptoki.CKF_MESSAGE_ENCRYPT | cryptoki.CKF_MESSAGE_DECRYPT
 	m.Message = func(f Function, message *Message, key Key) (Sealed, error) {
 		if err := m.offers(f); err != nil {
 			return Sealed{}, err

@@ -55,7 +55,7 @@ func newServices(level firmware.Level, above, own policy.Set) *services {
 			functions &^= cryptoki.CKF_VERIFY
 		}
 		if functions != 0 {
-			s.offers[m.Type] = service{m, row, withMessages(m, functions) | m.Flags&^functionFlags}
+			s.offers[m.Type] = service{m, row, withoutMessages(functions | m.Flags&^functionFlags)}
 		}
 	}
 	return s
