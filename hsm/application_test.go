@@ -262,6 +262,7 @@ func TestEveryCall(t *testing.T) {
 	c.testAudit()
 	b.testAdministration(c.saw)
 	newHSM(t).testFirmware(c.saw)
+	version1HSM(t).testAuthorization(c.saw)
 	c.must(c.call(wire.CallStatistics, 0, &wire.StatisticsRequest{}, &wire.StatisticsReply{}))
 	c.must(c.call(wire.CallStop, 0, &wire.StopRequest{}, &wire.StopReply{}))
 	c.must(c.call(wire.CallGoodbye, 0, &wire.GoodbyeRequest{}, &wire.GoodbyeReply{}))
