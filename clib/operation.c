@@ -548,6 +548,10 @@ CK_RV tl_operation_cancel(struct tl_entry *entry, CK_FLAGS flags) {
     for (int f = TL_ENCRYPT; f < TL_FUNCTIONS; f++)
         if ((flags & flag_of[f]) != 0 && cancel(entry, (enum tl_function)f) != CKR_OK)
             rv = CKR_OPERATION_CANCEL_FAILED;
+    if ((flags & CKF_MESSAGE_ENCRYPT) != 0)
+        entry->session->messages[TL_ENCRYPT].active = false;
+    if ((flags & CKF_MESSAGE_DECRYPT) != 0)
+        entry->session->messages[TL_DECRYPT].active = false;
     if ((flags & CKF_FIND_OBJECTS) != 0)
         tl_search_forget(&entry->session->search);
     pthread_mutex_unlock(&entry->session->lock);

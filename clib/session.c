@@ -18,6 +18,7 @@ static void clear(struct tl_session *session) {
         session->operations[f] = (struct tl_operation){0};
     }
     tl_search_forget(&session->search);
+    memset(session->messages, 0, sizeof session->messages);
 }
 
 void tl_session_table_start(struct tl_session_table *table) {

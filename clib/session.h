@@ -30,6 +30,14 @@ struct tl_operation {
     struct tl_buffer mechanism; // encoded
 };
 
+// tl_messages are the messages of one function, from C_MessageEncryptInit or its like on.
+// The server keeps nothing of them.
+struct tl_messages {
+    bool active;
+    uint64_t mechanism;
+    uint64_t key;
+};
+
 // How many handles one Find brings.
 enum { TL_FIND_PAGE = 512 };
 
@@ -55,6 +63,7 @@ struct tl_session {
     pthread_mutex_t lock; // guards what follows; held for a whole call, its round trip included
     struct tl_operation operations[TL_FUNCTIONS];
     struct tl_search search;
+    struct tl_messages messages[TL_DECRYPT + 1]; // by function
 };
 
 enum { TL_SESSION_BUCKETS = 1024 };

@@ -38,26 +38,16 @@ UNSUPPORTED(C_SignEncryptUpdate, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pPart, 
             pEncryptedPart, CK_ULONG_PTR pulEncryptedPartLen)
 UNSUPPORTED(C_DecryptVerifyUpdate, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pEncryptedPart, CK_ULONG
             ulEncryptedPartLen, CK_BYTE_PTR pPart, CK_ULONG_PTR pulPartLen)
-UNSUPPORTED(C_MessageEncryptInit, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hKey)
-UNSUPPORTED(C_EncryptMessage, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen, CK_BYTE_PTR
-            pAssociatedData, CK_ULONG ulAssociatedDataLen, CK_BYTE_PTR pPlaintext, CK_ULONG ulPlaintextLen,
-            CK_BYTE_PTR pCiphertext, CK_ULONG_PTR pulCiphertextLen)
 UNSUPPORTED(C_EncryptMessageBegin, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen,
             CK_BYTE_PTR pAssociatedData, CK_ULONG ulAssociatedDataLen)
 UNSUPPORTED(C_EncryptMessageNext, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen,
             CK_BYTE_PTR pPlaintextPart, CK_ULONG ulPlaintextPartLen, CK_BYTE_PTR pCiphertextPart, CK_ULONG_PTR
             pulCiphertextPartLen, CK_FLAGS flags)
-UNSUPPORTED(C_MessageEncryptFinal, CK_SESSION_HANDLE hSession)
-UNSUPPORTED(C_MessageDecryptInit, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hKey)
-UNSUPPORTED(C_DecryptMessage, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen, CK_BYTE_PTR
-            pAssociatedData, CK_ULONG ulAssociatedDataLen, CK_BYTE_PTR pCiphertext, CK_ULONG ulCiphertextLen,
-            CK_BYTE_PTR pPlaintext, CK_ULONG_PTR pulPlaintextLen)
 UNSUPPORTED(C_DecryptMessageBegin, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen,
             CK_BYTE_PTR pAssociatedData, CK_ULONG ulAssociatedDataLen)
 UNSUPPORTED(C_DecryptMessageNext, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen,
             CK_BYTE_PTR pCiphertextPart, CK_ULONG ulCiphertextPartLen, CK_BYTE_PTR pPlaintextPart, CK_ULONG_PTR
             pulPlaintextPartLen, CK_FLAGS flags)
-UNSUPPORTED(C_MessageDecryptFinal, CK_SESSION_HANDLE hSession)
 UNSUPPORTED(C_MessageSignInit, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hKey)
 UNSUPPORTED(C_SignMessage, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen, CK_BYTE_PTR
             pData, CK_ULONG ulDataLen, CK_BYTE_PTR pSignature, CK_ULONG_PTR pulSignatureLen)

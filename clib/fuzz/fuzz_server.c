@@ -238,6 +238,20 @@ static void wrap(void) {
     give(rv, output, length);
 }
 
+static void message(void) {
+    CK_BYTE *output = bytes(ROOM), *iv = bytes(12), *tag = bytes(16);
+    CK_GCM_MESSAGE_PARAMS parameter = {iv, 12, 0, CKG_GENERATE, tag, 128};
+    CK_MECHANISM gcm = {CKM_AES_GCM, NULL, 0};
+    CK_ULONG length = ROOM;
+    CK_RV rv = C_MessageEncryptInit(SESSION, &gcm, 1);
+    if (rv == CKR_OK)
+        rv = C_EncryptMessage(SESSION, &parameter, sizeof parameter, NULL, 0, (CK_BYTE *)"data", 4, output, &length);
+    C_MessageEncryptFinal(SESSION);
+    free(iv);
+    free(tag);
+    give(rv, output, length);
+}
+
 static void random_bytes(void) {
     CK_BYTE *output = bytes(ROOM);
     give(C_GenerateRandom(SESSION, output, ROOM), output, ROOM);
@@ -319,6 +333,10 @@ static void apply(uint16_t call) {
         return;
     case TL_CALL_WRAP_KEY:
         wrap();
+        return;
+    case TL_CALL_MESSAGE_INIT:
+    case TL_CALL_MESSAGE_CRYPT:
+        message();
         return;
     case TL_CALL_GENERATE_RANDOM:
         random_bytes();

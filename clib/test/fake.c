@@ -280,6 +280,44 @@ static uint32_t new_key(struct tl_view *v, struct tl_buffer *b, bool unwraps) {
     return CKR_OK;
 }
 
+// message_init knows AES-GCM, and no key but FAKE_KEY.
+static uint32_t message_init(struct tl_view *v) {
+    tl_get_u8(v);
+    if (skip_mechanism(v) != CKM_AES_GCM)
+        return CKR_MECHANISM_INVALID;
+    return tl_get_u64(v) == FAKE_KEY ? CKR_OK : CKR_KEY_HANDLE_INVALID;
+}
+
+// message_crypt inverts the data. The tag is made of the last byte of IV and additional
+// data; a generated IV is FAKE_OBJECT in each byte.
+static uint32_t message_crypt(struct tl_view *v, struct tl_buffer *b) {
+    uint8_t iv[256], tag[16];
+    unsigned function = tl_get_u8(v);
+    skip_mechanism(v);
+    if (tl_get_u64(v) != FAKE_KEY)
+        return CKR_KEY_HANDLE_INVALID;
+    struct tl_bytes given = tl_get_bytes(v);
+    tl_get_u64(v); // fixed bits
+    bool generate = tl_get_u64(v) != CKG_NO_GENERATE && function == 1;
+    uint64_t tag_bits = tl_get_u64(v);
+    struct tl_bytes aad = tl_get_bytes(v), data = tl_get_bytes(v), brought = tl_get_bytes(v);
+    if (given.length == 0 || given.length > sizeof iv || tag_bits > 128)
+        return CKR_MECHANISM_PARAM_INVALID;
+    memcpy(iv, given.data, given.length);
+    if (generate)
+        memset(iv, FAKE_OBJECT, given.length);
+    size_t tag_length = (size_t)tag_bits / 8;
+    memset(tag, iv[given.length - 1] ^ (aad.length == 0 ? 0 : aad.data[aad.length - 1]), sizeof tag);
+    if (function == 2 && (brought.length != tag_length || memcmp(brought.data, tag, tag_length) != 0))
+        return CKR_AEAD_DECRYPT_FAILED;
+    tl_put_bytes(b, (struct tl_bytes){iv, given.length});
+    tl_put_u32(b, (uint32_t)data.length);
+    for (size_t i = 0; i < data.length; i++)
+        tl_put_u8(b, (uint8_t)~data.data[i]);
+    tl_put_bytes(b, (struct tl_bytes){tag, function == 1 ? tag_length : 0});
+    return CKR_OK;
+}
+
 static uint32_t digest_key(struct operation *o, struct tl_view *v) {
     uint8_t key = (uint8_t)tl_get_u64(v);
     if (!o->active)
@@ -413,6 +451,17 @@ static uint32_t role(struct tl_view *v) {
     return CKR_OK;
 }
 
+// authorize notes the key and up to two texts, of which the last is the new data.
+static uint32_t authorize(struct tl_view *v, unsigned texts) {
+    atomic_store(&shared->key, tl_get_u64(v));
+    shared->old[0] = shared->pin[0] = '\0';
+    if (texts > 1)
+        note_text(shared->old, tl_get_bytes(v));
+    if (texts > 0)
+        note_text(shared->pin, tl_get_bytes(v));
+    return atomic_load(&shared->key) == FAKE_OBJECT ? CKR_OK : CKR_KEY_HANDLE_INVALID;
+}
+
 static uint32_t role_state(struct tl_view *v, struct tl_buffer *b) {
     uint64_t slot = tl_get_u64(v);
     atomic_store(&shared->user, tl_get_u64(v));
@@ -536,6 +585,14 @@ static uint32_t in_session(const struct tl_header *h, struct tl_view *v, struct 
     case TL_CALL_INIT_ROLE:
     case TL_CALL_RESET_ROLE:
         return role(v);
+    case TL_CALL_AUTHORIZE_KEY:
+    case TL_CALL_RESET_AUTHORIZATION_DATA:
+        return authorize(v, 1);
+    case TL_CALL_SET_AUTHORIZATION_DATA:
+        return authorize(v, 2);
+    case TL_CALL_ASSIGN_KEY:
+    case TL_CALL_INCREMENT_FAILED_AUTH_COUNT:
+        return authorize(v, 0);
     case TL_CALL_SET_PARTITION_POLICIES:
     case TL_CALL_SET_HSM_POLICIES:
         return set_policies(v, b);
@@ -552,6 +609,10 @@ static uint32_t in_session(const struct tl_header *h, struct tl_view *v, struct 
         return new_key(v, b, true);
     case TL_CALL_DERIVE_KEY:
         return new_key(v, b, false);
+    case TL_CALL_MESSAGE_INIT:
+        return message_init(v);
+    case TL_CALL_MESSAGE_CRYPT:
+        return message_crypt(v, b);
     case TL_CALL_DIGEST_KEY:
         return digest_key(&all[3], v);
     case TL_CALL_GENERATE_RANDOM: {
