@@ -64,7 +64,9 @@ func TestServiceIndicator(t *testing.T) {
 		{"its decryption", true, func() { run(mech.Decrypt, gcm, aes, string(sealed)) }},
 		{"a short HMAC key", false, func() { run(mech.Sign, hmac, short, "data") }},
 		{"a long HMAC key", true, func() { run(mech.Sign, hmac, long, "data") }},
-		{"PSS with SHA-1", false, func() { run(mech.Sign, pss(cryptoki.CKM_SHA_1, cryptoki.CKG_MGF1_SHA1), signer, "a digest of 20 bytes") }},
+		{"PSS with SHA-1", false, func() {
+			run(mech.Sign, pss(cryptoki.CKM_SHA_1, cryptoki.CKG_MGF1_SHA1), signer, "a digest of 20 bytes")
+		}},
 		{"PSS", true, func() {
 			run(mech.Sign, pss(cryptoki.CKM_SHA256, cryptoki.CKG_MGF1_SHA256), signer, "a digest of which 32 bytes are s")
 		}},
