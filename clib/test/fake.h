@@ -58,7 +58,9 @@ struct fake {
     _Atomic bool destructive;       // whether it was meant to erase
     _Atomic bool uneven;            // lists of policies are not equally long
     char label[64];           // of the last PartitionInit
-    char pin[64];             // of the last PartitionInit, InitRole or ResetRole
+    char pin[64];             // of the last PartitionInit, InitRole or ResetRole; new authorization data
+    char old[64];             // of the last SetAuthorizationData
+    _Atomic uint64_t key;     // of the last call about a key's authorization
 };
 
 // The keys of the fake name the length rule: FAKE_KEY + rule, its number being 16,

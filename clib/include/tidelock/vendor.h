@@ -45,6 +45,41 @@ TIDELOCK_API CK_RV CA_ResetPIN(CK_SESSION_HANDLE hSession, CK_CHAR_PTR pPin, CK_
 // CKR_USER_TYPE_INVALID when the slot has no such role.
 TIDELOCK_API CK_RV CA_RoleStateGet(CK_SLOT_ID slotID, CK_USER_TYPE userType, CA_ROLE_STATE_PTR pRoleState);
 
+// Per-key authorization. A private or secret key that was made with CKA_AUTH_DATA, 8 to
+// 255 bytes, is used only in a session that has given that data; the operation
+// otherwise answers CKR_KEY_NOT_AUTHORIZED, not its Init. Wrong data counts: at the
+// limit, the second byte of CKA_KEY_STATUS, the key is locked (CKR_KEY_NOT_ACTIVE).
+//
+// CA_AuthorizeKey gives the data, in a session of the Crypto Officer or the Limited Crypto
+// Officer (CKR_USER_NOT_AUTHORIZED). CKR_AUTH_DATA_INCORRECT,
+// CKR_AUTH_DATA_INCORRECT_AND_LIMIT_REACHED, CKR_KEY_CANNOT_BE_AUTHORIZED for a key without
+// data.
+TIDELOCK_API CK_RV CA_AuthorizeKey(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObject, CK_UTF8CHAR_PTR pAuthData,
+                                   CK_ULONG ulAuthDataLen);
+
+// CA_SetAuthorizationData changes the data of a key, for who knows the old; it counts as
+// CA_AuthorizeKey does and ends every authorization. The Crypto Officer gives a key that has
+// none its first, with pOldAuthData NULL and ulOldAuthDataLen 0. CKR_AUTH_DATA_TOO_SMALL,
+// CKR_AUTH_DATA_TOO_LARGE, CKR_AUTH_DATA_NOT_ALLOWED where the partition has no such data.
+TIDELOCK_API CK_RV CA_SetAuthorizationData(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObject,
+                                           CK_UTF8CHAR_PTR pOldAuthData, CK_ULONG ulOldAuthDataLen,
+                                           CK_UTF8CHAR_PTR pNewAuthData, CK_ULONG ulNewAuthDataLen);
+
+// CA_ResetAuthorizationData is the Crypto Officer's, without the old data; it unlocks the key.
+// CKR_ASSIGNED_KEY_CANNOT_BE_RESET.
+TIDELOCK_API CK_RV CA_ResetAuthorizationData(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObject,
+                                             CK_UTF8CHAR_PTR pAuthData, CK_ULONG ulAuthDataLen);
+
+// CA_AssignKey is the Crypto Officer's (CKR_ROLE_CANNOT_MAKE_KEYS_ASSIGNED) and makes a key
+// its owner's alone, for good. The key has data (CKR_ASSIGNED_KEY_REQUIRES_AUTH_DATA), is
+// sensitive and private, and neither modifiable nor extractable
+// (CKR_ASSIGNED_KEY_FAILED_ATTRIBUTE_DEPENDENCIES).
+TIDELOCK_API CK_RV CA_AssignKey(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObject);
+
+// CA_IncrementFailedAuthCount is the Crypto Officer's and counts wrong data that was given
+// elsewhere.
+TIDELOCK_API CK_RV CA_IncrementFailedAuthCount(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObject);
+
 // CA_SessionCancel is C_SessionCancel.
 TIDELOCK_API CK_RV CA_SessionCancel(CK_SESSION_HANDLE hSession, CK_FLAGS flags);
 
