@@ -17,6 +17,7 @@
 package vectors
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,7 +32,13 @@ import (
 // hsm is the token of all tests.
 var hsm *device
 
+// parallel is how many files are run at once: each spends its time waiting for the server.
+const parallel = "8"
+
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", parallel); err != nil {
+		panic(err)
+	}
 	code, err := withDevice(m.Run)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -46,7 +46,7 @@ func (s *session) address(b []byte) uint64 {
 	return uint64(uintptr(unsafe.Pointer(&b[0])))
 }
 
-func flag(b bool) uint64 {
+func bool64(b bool) uint64 {
 	if b {
 		return 1
 	}
@@ -55,7 +55,7 @@ func flag(b bool) uint64 {
 
 // eddsaParameter is a CK_EDDSA_PARAMS.
 func (s *session) eddsaParameter(prehash bool, context []byte) []byte {
-	return words(flag(prehash), uint64(len(context)), s.address(context))
+	return words(bool64(prehash), uint64(len(context)), s.address(context))
 }
 
 // ctrParameter is a CK_AES_CTR_PARAMS.
