@@ -150,7 +150,8 @@ func (m *machine) generatePair(args, names []string) (string, error) {
 	var public, private []*pkcs11.Attribute
 	for _, a := range common {
 		switch a.Type {
-		case pkcs11.CKA_ALWAYS_AUTHENTICATE, pkcs11.CKA_PRIVATE, pkcs11.CKA_SENSITIVE, pkcs11.CKA_EXTRACTABLE:
+		case pkcs11.CKA_ALWAYS_AUTHENTICATE, pkcs11.CKA_PRIVATE, pkcs11.CKA_SENSITIVE, pkcs11.CKA_EXTRACTABLE,
+			uint(cryptoki.CKA_AUTH_DATA), uint(cryptoki.CKA_ASSIGNED):
 			private = append(private, a)
 		default:
 			public, private = append(public, a), append(private, a)
