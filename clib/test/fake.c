@@ -289,7 +289,8 @@ static uint32_t message_init(struct tl_view *v) {
 }
 
 // message_crypt inverts the data. The tag is made of the last byte of IV and additional
-// data; a generated IV is FAKE_OBJECT in each byte.
+// data; a generated IV is FAKE_OBJECT in each byte. Data that begins with ! comes back a
+// byte short.
 static uint32_t message_crypt(struct tl_view *v, struct tl_buffer *b) {
     uint8_t iv[256], tag[16];
     unsigned function = tl_get_u8(v);
@@ -311,6 +312,8 @@ static uint32_t message_crypt(struct tl_view *v, struct tl_buffer *b) {
     if (function == 2 && (brought.length != tag_length || memcmp(brought.data, tag, tag_length) != 0))
         return CKR_AEAD_DECRYPT_FAILED;
     tl_put_bytes(b, (struct tl_bytes){iv, given.length});
+    if (data.length > 0 && data.data[0] == '!')
+        data.length--;
     tl_put_u32(b, (uint32_t)data.length);
     for (size_t i = 0; i < data.length; i++)
         tl_put_u8(b, (uint8_t)~data.data[i]);

@@ -113,6 +113,9 @@ static void goes_there_and_back(void) {
     fake_fault(fake, FAULT_EMPTY, TL_CALL_MESSAGE_CRYPT, 1);
     CHECK_RV(CKR_DEVICE_ERROR, encrypt(&p, 7, output, &length));
     CHECK_RV(CKR_OK, encrypt(&p, 7, output, &length));
+    // A result of another length than it must have.
+    CHECK_RV(CKR_DEVICE_ERROR,
+             C_EncryptMessage(session, &p, sizeof p, NULL, 0, (CK_BYTE *)"!", 1, output, &length));
 }
 
 static void refuses(void) {
