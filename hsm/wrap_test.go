@@ -273,6 +273,24 @@ func TestWhoWrapsWhat(t *testing.T) {
 	want(t, "under a key that is trusted no more", rv, cryptoki.CKR_KEY_NOT_WRAPPABLE)
 }
 
+// Whoever makes a pair may decrypt with its private half, so its public half wraps what is
+// sensitive only when it is trusted.
+func TestWrappingUnderOwnPair(t *testing.T) {
+	s := newHSM(t).user()
+	key := s.aes(cryptoki.CKA_EXTRACTABLE, true)
+	public, private, rv := s.generatePair(newToken(), cryptoki.New(cryptoki.CKM_RSA_PKCS_KEY_PAIR_GEN),
+		attrs(cryptoki.CKA_MODULUS_BITS, 2048, cryptoki.CKA_WRAP, true), attrs(cryptoki.CKA_DECRYPT, true))
+	s.must(rv)
+	oaep := cryptoki.NewOAEP(cryptoki.CKM_RSA_PKCS_OAEP, cryptoki.OAEPParameters{HashAlg: cryptoki.CKM_SHA256, MGF: cryptoki.CKG_MGF1_SHA256, Source: cryptoki.CKZ_DATA_SPECIFIED})
+	p, rv := s.wrap(oaep, public, key, anyRoom)
+	want(t, "under the own pair", rv, cryptoki.CKR_KEY_NOT_WRAPPABLE)
+	if rv != cryptoki.CKR_OK {
+		return
+	}
+	out, rv := s.fused(mech.Decrypt, oaep, private, p.Wrapped, nil, anyRoom)
+	t.Errorf("the sensitive key was decrypted: %v, %d bytes", rv, len(out.Output))
+}
+
 // An unwrapping key says what becomes of what it unwraps, a base key of what is derived.
 func TestTemplatesOfKeys(t *testing.T) {
 	s := newHSM(t).user()

@@ -4,8 +4,9 @@ import "tidelock.dev/tidelock/cryptoki"
 
 // MayWrap decides whether the key may wrap another one, as far as their attributes
 // tell. A sensitive key is wrapped only by a key whose value nobody outside can know
-// and that no other way makes a decrypting one: a key that was generated here and
-// never was extractable, or one that the SO has marked CKA_TRUSTED.
+// and that no other way makes a decrypting one: a secret key that was generated here and
+// never was extractable, or one that the SO has marked CKA_TRUSTED. A public key tells
+// nothing of what its private half may do, so it is always for the SO to trust.
 //
 // Errors: CKR_KEY_UNEXTRACTABLE, CKR_KEY_NOT_WRAPPABLE.
 func (o *Object) MayWrap(key *Object) error {
@@ -27,9 +28,11 @@ func (o *Object) MayWrap(key *Object) error {
 		return notWrappable("the key is sensitive, and the wrapping key may decrypt or could once")
 	case trusted:
 		return nil
+	case o.rules.kind&publicKeys != 0:
+		return notWrappable("the key is sensitive, and the wrapping key is a public one that is not CKA_TRUSTED")
 	case !o.Bool(cryptoki.CKA_LOCAL):
 		return notWrappable("the key is sensitive, and the wrapping key was not generated here and is not CKA_TRUSTED")
-	case o.rules.kind&secretKeys != 0 && !o.Bool(cryptoki.CKA_NEVER_EXTRACTABLE):
+	case !o.Bool(cryptoki.CKA_NEVER_EXTRACTABLE):
 		return notWrappable("the key is sensitive, and the wrapping key was extractable and is not CKA_TRUSTED")
 	}
 	return nil

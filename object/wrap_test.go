@@ -53,6 +53,11 @@ func TestMayWrap(t *testing.T) {
 		t.Fatal(err)
 	}
 	public := create(t, with(samples["rsa public"], wrap, true))
+	local, err := New(Context{Origin: Generated, LoggedIn: true}, cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_RSA,
+		attributes(cryptoki.CKA_MODULUS_BITS, 2048, wrap, true), attributes(cryptoki.CKA_MODULUS, odd(256), cryptoki.CKA_PUBLIC_EXPONENT, "\x01\x00\x01"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	only := func(list ...any) *Object {
 		return made(t, true, wrap, true, cryptoki.CKA_WRAP_TEMPLATE, innerOf(attributes(list...)))
 	}
@@ -69,6 +74,9 @@ func TestMayWrap(t *testing.T) {
 		{"imported, what is not sensitive", made(t, false, wrap, true), open, ok},
 		{"a public key of others", public, key, not},
 		{"a public key of others, trusted", trusted(t, public), key, ok},
+		{"a public key of a pair that was generated here", local, key, not},
+		{"a public key of a pair that was generated here, trusted", trusted(t, local), key, ok},
+		{"a public key, what is not sensitive", local, open, ok},
 		{"extractable", made(t, true, wrap, true, extractable, true), key, not},
 		{"extractable, by itself", key, key, not},
 		{"extractable and trusted", trusted(t, made(t, true, wrap, true, extractable, true)), key, ok},
