@@ -521,6 +521,11 @@ func TestAssignedKey(t *testing.T) {
 	s.must(s.destroy(key))
 	want(t, "reset of a copy after the key is gone", s.resetAuth(early, wrongData), cryptoki.CKR_ASSIGNED_KEY_CANNOT_BE_RESET)
 
+	born := s.guardedKey(cryptoki.CKA_MODIFIABLE, false, cryptoki.CKA_ASSIGNED, true)
+	want(t, "reset of a key that was made assigned", s.resetAuth(born, wrongData), cryptoki.CKR_ASSIGNED_KEY_CANNOT_BE_RESET)
+	s.must(s.setAuth(born, keyData, "owner's next"))
+	want(t, "and after its owner's change", s.resetAuth(born, wrongData), cryptoki.CKR_ASSIGNED_KEY_CANNOT_BE_RESET)
+
 	locked := s.guardedKey(cryptoki.CKA_MODIFIABLE, false)
 	for range keyTries {
 		s.must(s.countFailure(locked))

@@ -73,9 +73,11 @@ func (s *Session) ResetAuthorizationData(h cryptoki.ObjectHandle, data secret.By
 	}
 	return s.regulate(r, "data reset", func(w keystore.Writer, o *object.Object) (*object.Object, error) {
 		if old, guarded := o.Verifier(); guarded {
-			if t, err := s.partition.standing(w, old.Family); err != nil {
+			t, err := s.partition.standing(w, old.Family)
+			if err != nil {
 				return nil, err
-			} else if t.assigned {
+			}
+			if t.assigned || o.Assigned() {
 				return nil, cryptoki.Errorf(cryptoki.CKR_ASSIGNED_KEY_CANNOT_BE_RESET, "the key is assigned: only who knows its data changes that")
 			}
 		}
