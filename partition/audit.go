@@ -27,8 +27,19 @@ type creation struct {
 	member    *Member
 	event     audit.Event
 	mechanism audit.Optional[cryptoki.MechanismType]
-	// source is what a copy was made of.
+	// source is what the objects were made of; gone is the code when it is not there any
+	// more.
 	source cryptoki.ObjectHandle
+	gone   cryptoki.RV
+}
+
+// check finds out, inside the update that keeps the objects, whether their source has gone
+// since the call looked at it: what erases or destroys a key is for all that comes of it.
+func (e creation) check(r keystore.Reader) error {
+	if e.source == 0 {
+		return nil
+	}
+	return e.member.holds(r, e.source, e.gone)
 }
 
 func (e creation) record(w keystore.Writer, handles []cryptoki.ObjectHandle, objects []*object.Object) error {

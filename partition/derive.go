@@ -67,7 +67,7 @@ func (s *Session) DeriveKey(token Token, m *cryptoki.Mechanism, base cryptoki.Ob
 	if o, err = guard.on(o); err != nil {
 		return 0, err
 	}
-	handles, err := s.keep(token, creation{member: s.member, event: audit.EventKeyDerive, mechanism: audit.Some(m.Type), source: base}, o)
+	handles, err := s.keep(token, creation{member: s.member, event: audit.EventKeyDerive, mechanism: audit.Some(m.Type), source: base, gone: useToDerive.handle}, o)
 	if err == nil {
 		s.served(offer.approved(useToDerive.flag, m, b))
 	}

@@ -136,7 +136,7 @@ func (s *Session) Copy(token Token, h cryptoki.ObjectHandle, t cryptoki.Template
 	if err := s.mayStore(o); err != nil {
 		return 0, err
 	}
-	handles, err := s.keep(token, creation{member: s.member, event: audit.EventCopy, source: h}, o)
+	handles, err := s.keep(token, creation{member: s.member, event: audit.EventCopy, source: h, gone: cryptoki.CKR_OBJECT_HANDLE_INVALID}, o)
 	return first(handles), err
 }
 

@@ -31,6 +31,9 @@ func (p *Partition) store(token Token, entry creation, objects []*object.Object,
 		if repeated, err := p.repeats(w, token, handles, temporary); repeated || err != nil {
 			return err
 		}
+		if err := entry.check(w); err != nil {
+			return err
+		}
 		last, err := p.lastHandle(w)
 		if err != nil {
 			return err
@@ -69,6 +72,25 @@ func (p *Partition) store(token Token, entry creation, objects []*object.Object,
 		return nil, storeError(err)
 	}
 	return handles, nil
+}
+
+// holds checks inside an update that an object which the member has found is still there.
+// Error: gone.
+func (m *Member) holds(r keystore.Reader, h cryptoki.ObjectHandle, gone cryptoki.RV) error {
+	there := false
+	if h&cryptoki.SessionObject != 0 {
+		there = m.find(h) != nil
+	} else {
+		record, err := r.Get(keystore.TableObject, m.partition.objectKey(h))
+		if err != nil {
+			return err
+		}
+		there = record != nil
+	}
+	if !there {
+		return cryptoki.Errorf(gone, "object %d has gone meanwhile", h)
+	}
+	return nil
 }
 
 // repeats sets the handles of a call whose token objects an earlier call with the

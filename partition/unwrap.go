@@ -68,7 +68,7 @@ func (s *Session) UnwrapKey(token Token, m *cryptoki.Mechanism, unwrapping crypt
 	if o, err = guard.on(o); err != nil {
 		return 0, err
 	}
-	handles, err := s.keep(token, creation{member: s.member, event: audit.EventUnwrap, mechanism: audit.Some(m.Type), source: unwrapping}, o)
+	handles, err := s.keep(token, creation{member: s.member, event: audit.EventUnwrap, mechanism: audit.Some(m.Type), source: unwrapping, gone: useToUnwrap.handle}, o)
 	if err == nil {
 		s.served(offer.approved(useToUnwrap.flag, m, u))
 	}

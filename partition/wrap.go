@@ -41,7 +41,7 @@ func (s *Session) WrapKey(m *cryptoki.Mechanism, wrapping, key cryptoki.ObjectHa
 	}
 	if err != nil {
 		entry.Result = cryptoki.Code(err)
-		if failed := s.log(entry); failed != nil {
+		if failed := s.log(entry, nil); failed != nil {
 			return Output{}, failed
 		}
 		return Output{}, err
@@ -54,16 +54,28 @@ func (s *Session) WrapKey(m *cryptoki.Mechanism, wrapping, key cryptoki.ObjectHa
 	if capacity == AskLength || capacity < out.Length {
 		return Output{Length: out.Length}, nil
 	}
-	if err := s.log(entry); err != nil {
+	err = s.log(entry, func(r keystore.Reader) error {
+		if err := s.member.holds(r, wrapping, useToWrap.handle); err != nil {
+			return err
+		}
+		return s.member.holds(r, key, cryptoki.CKR_KEY_HANDLE_INVALID)
+	})
+	if err != nil {
 		return Output{}, err
 	}
 	s.served(offer.approved(useToWrap.flag, m, w))
 	return out, nil
 }
 
-// log writes an entry about the partition, durably.
-func (s *Session) log(entry audit.Record) error {
+// log writes an entry about the partition, durably, unless check, which may be nil, finds
+// that there is nothing to tell any more.
+func (s *Session) log(entry audit.Record, check func(keystore.Reader) error) error {
 	return storeError(s.partition.config.Store.Update(func(w keystore.Writer) error {
+		if check != nil {
+			if err := check(w); err != nil {
+				return err
+			}
+		}
 		return s.member.record(w, s.member.Role(), entry)
 	}))
 }
