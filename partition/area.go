@@ -2,7 +2,6 @@ package partition
 
 import (
 	"encoding/binary"
-	"slices"
 
 	"tidelock.dev/tidelock/keystore"
 )
@@ -50,7 +49,7 @@ func (p *Partition) Cleared(area ID, i Identity) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for m := range p.members {
-		if role := m.Role(); role != RoleNone && !slices.Contains(p.Roles(), role) {
+		if role := m.Role(); role != RoleNone && !p.has(role) {
 			p.exit(m)
 		}
 		m.epoch.Add(1)

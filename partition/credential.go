@@ -256,9 +256,13 @@ func (p *Partition) forgive(role Role, also func(keystore.Writer) error) error {
 func (p *Partition) remains(w keystore.Writer, role Role) error {
 	record, err := w.Get(keystore.TablePartition, p.id.roleKey(keyRole, role))
 	if err == nil && record == nil {
-		return cryptoki.Errorf(cryptoki.CKR_DEVICE_REMOVED, "the %v was erased meanwhile", role)
+		return errErased(role)
 	}
 	return err
+}
+
+func errErased(role Role) error {
+	return cryptoki.Errorf(cryptoki.CKR_DEVICE_REMOVED, "the %v was erased meanwhile", role)
 }
 
 // Tries are stored as their number in eight bytes, one byte that is 1 for an open

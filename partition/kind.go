@@ -120,6 +120,9 @@ func (p *Partition) Roles() []Role {
 	return slices.DeleteFunc(roles, func(r Role) bool { return roleRules[r].versioned && p.Version() == 0 })
 }
 
+// has tells whether the partition has the role, of which its version decides.
+func (p *Partition) has(role Role) bool { return slices.Contains(p.Roles(), role) }
+
 // RoleOf maps a CKU_ number to a role. Whether the role has a PIN is for the login to
 // find out in its turn. Errors: CKR_USER_TYPE_INVALID;
 // CKR_USER_PIN_NOT_INITIALIZED for the Limited Crypto Officer, whom only V1 partitions

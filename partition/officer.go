@@ -187,8 +187,11 @@ func (p *Partition) Appoint(role Role, pin secret.Bytes) (write func(keystore.Wr
 	return func(w keystore.Writer) error { return p.putCredential(w, role, made) }, nil
 }
 
-// Dismiss removes a role's credential and its tries.
+// Dismiss removes a role's credential, its tries and the tickets of its logins.
 func (p *Partition) Dismiss(w keystore.Writer, role Role) error {
+	if err := p.voidTickets(w, role); err != nil {
+		return err
+	}
 	if err := w.Delete(keystore.TablePartition, p.id.roleKey(keyRole, role)); err != nil {
 		return err
 	}

@@ -53,6 +53,9 @@ func (s *Session) Login(user cryptoki.UserType, pin secret.Bytes) (ticket secret
 	if err := m.mayBecome(role); err != nil {
 		return secret.Bytes{}, err
 	}
+	if !p.has(role) {
+		return secret.Bytes{}, errErased(role)
+	}
 	held := kek
 	if c.empty {
 		held = nil

@@ -147,11 +147,23 @@ func (m *Member) Resume(ticket secret.Bytes) (bool, error) {
 	defer kek.Wipe()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if m.Role() == RoleNone {
+	if m.Role() == RoleNone && p.has(t.role) {
 		p.enter(m, t.role, kek, false)
 		m.ticketed = true // a logout voids the ticket that was used
 	}
-	return true, nil
+	return m.Role() != RoleNone, nil
+}
+
+// voidTickets removes the tickets of a role inside an update. The epochs of credentials begin
+// anew when the role is made again, so that a ticket could be good for its successor.
+func (p *Partition) voidTickets(w keystore.Writer, role Role) error {
+	return w.Scan(keystore.TableCounter, p.id.key(keyTicket), nil, func(key, value []byte) (bool, error) {
+		// The role is read without a look at the MAC: what somebody has tampered with may go.
+		if len(value) > 1 && Role(value[1]) != role {
+			return true, nil
+		}
+		return true, w.Delete(keystore.TableCounter, key)
+	})
 }
 
 // Tend moves the expiry of the tickets of those who are logged in, and removes the

@@ -8,10 +8,10 @@ import (
 	"tidelock.dev/tidelock/partition"
 )
 
-// meanwhile is a store that lets a test act in front of an update, once.
+// meanwhile is a store that lets a test act before an update, and after it, once.
 type meanwhile struct {
 	keystore.Store
-	act func()
+	act, after func()
 }
 
 func (s *meanwhile) Update(fn func(keystore.Writer) error) error {
@@ -19,7 +19,12 @@ func (s *meanwhile) Update(fn func(keystore.Writer) error) error {
 		s.act = nil
 		act()
 	}
-	return s.Store.Update(fn)
+	err := s.Store.Update(fn)
+	if after := s.after; after != nil {
+		s.after = nil
+		after()
+	}
+	return err
 }
 
 // What is made of a key does not come to be when the key goes before it is there, with the
