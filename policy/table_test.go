@@ -79,7 +79,7 @@ func TestEntries(t *testing.T) {
 		"HSM": {HSM(v790), []ID{HSMMasking, HSMCloning, HSMNonFIPS, ResetPIN, ForcePINChange, HSMUnmasking, MaxPartitions}},
 		"partition": {Partition(v790), []ID{
 			PrivateWrapping, PrivateUnwrapping, SecretWrapping, SecretUnwrapping, DigestKey, Multipurpose, ChangingAttributes,
-			NonLocalSigning, RawRSA, MaxFailedLogins, MinPIN, MaxPIN, KeyManagement, RSAPKCS, CBCPad, KeyDates, Version, NonFIPS, Prehash,
+			NonLocalSigning, RawRSA, MaxFailedLogins, MinPIN, MaxPIN, KeyManagement, RSAPKCS, CBCPad, KeyDates, PerKeyAuth, Version, NonFIPS, Prehash,
 		}},
 	} {
 		var enforced []ID
