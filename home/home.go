@@ -58,7 +58,7 @@ func Find(dir string) (Home, error) {
 	}
 	h := Home{abs}
 	if _, err := os.Stat(h.Store()); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 			return Home{}, fmt.Errorf("%s holds no HSM: make one with `tidelock quickstart --home %s ...`", abs, dir)
 		}
 		return Home{}, err
@@ -74,7 +74,7 @@ func Make(dir string) (Home, error) {
 		return Home{}, err
 	}
 	if err := os.MkdirAll(abs, 0o700); err != nil {
-		return Home{}, err
+		return Home{}, fmt.Errorf("a directory for the HSM: %w", err)
 	}
 	entries, err := os.ReadDir(abs)
 	if err != nil {

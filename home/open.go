@@ -48,6 +48,9 @@ func (h Home) Open(c Config, o Options) (*Opened, error) {
 	}
 	defer rootKey.Wipe()
 	store, err := boltstore.Open(h.Store())
+	if errors.Is(err, boltstore.ErrInUse) {
+		return nil, fmt.Errorf("a server has this HSM open already (`tidelock stop --home %s` ends it): %w", h.Dir, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package hsm
 
 import (
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/mech"
 	"tidelock.dev/tidelock/partition"
 	"tidelock.dev/tidelock/wire"
 )
@@ -28,6 +29,7 @@ func (r *request) hsmInfo(_ *wire.HSMInfoRequest, p *wire.HSMInfoReply) error {
 		Officer:       describe(officer), OfficerLeft: officer.AttemptsLeft, Auditor: describe(auditor),
 		Allowed:    uint64(now.record.licences),
 		TotalBytes: now.record.usable(), UsedBytes: now.record.usable() - now.free(), FreeBytes: now.free(),
+		Rsa: mech.RSAProvider(),
 	}
 	return nil
 }

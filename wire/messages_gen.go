@@ -2401,6 +2401,7 @@ type HSMInfoReply struct {
 	TotalBytes    uint64
 	UsedBytes     uint64
 	FreeBytes     uint64
+	Rsa           string
 }
 
 // AppendTo implements Message.
@@ -2426,6 +2427,7 @@ func (m *HSMInfoReply) AppendTo(b []byte) []byte {
 	b = appendU64(b, m.TotalBytes)
 	b = appendU64(b, m.UsedBytes)
 	b = appendU64(b, m.FreeBytes)
+	b = appendText(b, m.Rsa)
 	return b
 }
 
@@ -2453,6 +2455,7 @@ func (m *HSMInfoReply) Parse(b []byte) error {
 	m.TotalBytes = d.u64("totalBytes")
 	m.UsedBytes = d.u64("usedBytes")
 	m.FreeBytes = d.u64("freeBytes")
+	m.Rsa = d.text("rsa")
 	return d.end(CallHSMInfo, "reply")
 }
 

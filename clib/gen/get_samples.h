@@ -329,7 +329,8 @@ static bool get_hsm_info(struct tl_view *v) {
            is_u64(m.allowed, 17) &&
            is_u64(m.total_bytes, 18) &&
            is_u64(m.used_bytes, 19) &&
-           is_u64(m.free_bytes, 20);
+           is_u64(m.free_bytes, 20) &&
+           is_text(m.rsa, 21);
 }
 
 static bool get_partition_list(struct tl_view *v) {

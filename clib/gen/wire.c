@@ -572,6 +572,7 @@ bool tl_get_hsm_info(struct tl_view *v, struct tl_hsm_info_reply *m) {
     m->total_bytes = tl_get_u64(v);
     m->used_bytes = tl_get_u64(v);
     m->free_bytes = tl_get_u64(v);
+    m->rsa = tl_get_bytes(v);
     return tl_view_end(v);
 }
 

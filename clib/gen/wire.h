@@ -760,6 +760,7 @@ struct tl_hsm_info_reply {
     uint64_t total_bytes;
     uint64_t used_bytes;
     uint64_t free_bytes;
+    struct tl_bytes rsa;
 };
 
 bool tl_get_hsm_info(struct tl_view *v, struct tl_hsm_info_reply *m);

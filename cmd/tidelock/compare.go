@@ -129,7 +129,7 @@ func runRows(cmd *cobra.Command, rows []compare.Row) (report *compare.Report, er
 	defer stop()
 	report = compare.Run(ctx, lab, rows, runtime.GOMAXPROCS(0), progressOn(cmd.ErrOrStderr()))
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("interrupted: %w", context.Cause(ctx))
+		return nil, errors.New("interrupted: nothing is reported, and nothing is left behind")
 	}
 	return report, nil
 }

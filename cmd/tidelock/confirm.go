@@ -27,8 +27,8 @@ func (c *confirmation) ask(cmd *cobra.Command, word string, lost []string) (bool
 		return true, nil
 	}
 	if !interactive(cmd) {
-		return false, wrongUse("%s would destroy:\n  %s\nnobody can be asked without a terminal: --yes does it, --dry-run only tells",
-			cmd.CommandPath(), strings.Join(lost, "\n  "))
+		return false, wrongUse("this would destroy:\n  %s\nnobody can be asked without a terminal: --yes does it, --dry-run only tells",
+			strings.Join(lost, "\n  "))
 	}
 	out := cmd.ErrOrStderr()
 	fmt.Fprintln(out, "This destroys, for good:")

@@ -11,7 +11,7 @@ import (
 // advice says what to do about a code, where the code alone tells.
 var advice = map[cryptoki.RV]string{
 	cryptoki.CKR_PIN_EXPIRED:                     "somebody else chose this PIN: its holder changes it first, with `tidelock role changepw ROLE`",
-	cryptoki.CKR_PIN_INCORRECT:                   "`tidelock role show ROLE` tells how many tries are left; too many wrong ones lock or destroy (docs/operating.md)",
+	cryptoki.CKR_PIN_INCORRECT:                   "a right PIN sets the count back; docs/operating.md says what too many wrong ones cost",
 	cryptoki.CKR_PIN_LOCKED:                      "too many wrong PINs: `tidelock role show ROLE` tells the state, docs/operating.md who can reset it",
 	cryptoki.CKR_PIN_LEN_RANGE:                   "the PIN is too short or too long: the partition's policies 25 and 26 say how long it may be",
 	cryptoki.CKR_PIN_INVALID:                     "the PIN has characters that are not allowed",
@@ -28,9 +28,10 @@ var advice = map[cryptoki.RV]string{
 	cryptoki.CKR_SESSION_COUNT:                   "all sessions are in use: close some, or raise the limit",
 	cryptoki.CKR_SESSION_READ_ONLY_EXISTS:        "a read-only session of this program is open",
 	cryptoki.CKR_SLOT_ID_INVALID:                 "`tidelock partition list` shows the partitions; the administration's slot is on the administrator's socket only",
-	cryptoki.CKR_LICENSE_CAPACITY_EXCEEDED:       "delete a partition first, or license more",
+	cryptoki.CKR_LICENSE_CAPACITY_EXCEEDED:       "the HSM has as many partitions as it may (`tidelock hsm show`, and HSM policy 33): delete one first",
 	cryptoki.CKR_AUDIT_LOGIN_TIMEOUT_IN_PROGRESS: "three wrong PINs of the Auditor: wait 10 minutes, then try once",
 	cryptoki.CKR_SO_LOGIN_FAILURE_THRESHOLD:      "three wrong PINs of the HSM SO: the HSM is zeroized; `tidelock hsm init` starts again",
+	cryptoki.CKR_ACCESS_ID_INVALID:               "a client before 10.3 cannot use a partition of version 1: TIDELOCK_CLIENT_LEVEL or client.conf sets this client's level (docs/library.md)",
 	cryptoki.CKR_USER_LOCKED_OUT:                 "too many wrong PINs: docs/operating.md says who can reset it",
 }
 

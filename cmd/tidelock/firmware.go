@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"os/signal"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/wire"
@@ -111,9 +114,9 @@ destroys everything: back up first.`,
 			return levels, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			to, err := firmware.Parse(args[0])
+			to, err := parseLevel(args[0])
 			if err != nil {
-				return wrongUse("%w", err)
+				return err
 			}
 			c, err := administer(cmd)
 			if err != nil {
@@ -158,12 +161,29 @@ func updateFirmware(cmd *cobra.Command, c *link, to firmware.Level, p *pins) (ob
 	}
 	done := showProgress(cmd)
 	defer done()
+	defer warnOnInterrupt(cmd)()
 	var reply wire.FirmwareUpdateReply
 	if err := s.do(wire.CallFirmwareUpdate, &wire.FirmwareUpdateRequest{Level: to.String()}, &reply); err != nil {
 		return 0, s.explained(err)
 	}
 	forgetSessions(cmd)
 	return reply.Objects, nil
+}
+
+// warnOnInterrupt says, until over, to whoever interrupts that the server goes on.
+func warnOnInterrupt(cmd *cobra.Command) (over func()) {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, unix.SIGTERM)
+	go func() {
+		if _, came := <-interrupted; came {
+			fmt.Fprintln(cmd.ErrOrStderr(), "\ntidelock: nobody waits any more, but the HSM goes on with the update: `tidelock hsm firmware show` tells how far it is")
+			os.Exit(exitRefused)
+		}
+	}()
+	return func() {
+		signal.Stop(interrupted)
+		close(interrupted)
+	}
 }
 
 // forgetSessions makes a shell open its sessions anew, after what has ended all of them.
@@ -195,7 +215,8 @@ before the next update.`,
 			if err != nil {
 				return err
 			}
-			if _, err := state.RollbackTarget(); err != nil {
+			target, err := state.RollbackTarget()
+			if err != nil {
 				return err
 			}
 			info, err := hsmInfo(c)
@@ -206,7 +227,8 @@ before the next update.`,
 			if err != nil {
 				return err
 			}
-			if ok, err := sure.ask(cmd, info.Label, append(lost, "the HSM SO", "what was set in the HSM's policies")); err != nil || !ok {
+			if ok, err := sure.ask(cmd, info.Label, append(lost, "the HSM SO", "what was set in the HSM's policies",
+				fmt.Sprintf("firmware %v: it is %v again", state.Level, target))); err != nil || !ok {
 				return err
 			}
 			s, err := openSession(cmd, c, administration)

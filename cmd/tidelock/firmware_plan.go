@@ -184,7 +184,7 @@ func (c *confirmation) change(cmd *cobra.Command, p *updatePlan) (bool, error) {
 		return true, nil
 	}
 	if !interactive(cmd) {
-		return false, wrongUse("%s changes the HSM for good, and nobody can be asked without a terminal: --yes does it, --dry-run only tells", cmd.CommandPath())
+		return false, wrongUse("an update changes the HSM for good, and nobody can be asked without a terminal: --yes does it, --dry-run only tells")
 	}
 	if err := p.describe(cmd.ErrOrStderr()); err != nil {
 		return false, err

@@ -27,6 +27,7 @@ func hsmShowCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "show",
 		Short:   "Show what the HSM is and what it does",
+		Long:    "show tells what the HSM is, how it is protected and what is used of it. Room is in bytes.",
 		Example: "  tidelock hsm show\n  tidelock hsm show -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -46,8 +47,9 @@ func hsmShowCommand() *cobra.Command {
 				{"Tries left of the HSM SO", "officerLeft", info.OfficerLeft},
 				{"Auditor", "auditor", info.Auditor},
 				{"FIPS module", "fips", info.Approved},
+				{"Private RSA keys in", "rsa", info.Rsa},
 				{"Rollback of the store", "rollback", info.Rollback},
-				{"Memory", "memory", info.Memory},
+				{"Server's memory", "memory", info.Memory},
 				{"Room", "totalBytes", info.TotalBytes},
 				{"Used", "usedBytes", info.UsedBytes},
 				{"Free", "freeBytes", info.FreeBytes},
@@ -107,8 +109,8 @@ server. Such an HSM may be of any firmware level, memory and number of partition
 		Example: "  tidelock hsm init --home /var/lib/tidelock --label site-a\n  tidelock hsm init --home /tmp/old --label old --firmware 7.4.2 --memory 16MB --partitions 10\n  tidelock hsm init --label site-a --dry-run",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if label == "" {
-				return wrongUse("hsm init needs --label LABEL, 1 to 32 characters")
+			if err := checkLabel("--label", label); err != nil {
+				return err
 			}
 			if kdf != "default" && kdf != "test" {
 				return wrongUse("--kdf %s: the password hash is default or test", kdf)
@@ -179,7 +181,7 @@ func freshHome(cmd *cobra.Command) (dir string, fresh bool) {
 
 // newHSM makes an HSM in a new directory.
 func newHSM(cmd *cobra.Command, dir, label string, test bool, flags *shapeFlags, p *pins, sure *confirmation) error {
-	shape, err := flags.parse()
+	shape, err := flags.parse(cmd)
 	if err != nil {
 		return err
 	}

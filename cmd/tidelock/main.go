@@ -7,7 +7,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -63,10 +65,19 @@ func group(cmd *cobra.Command, commands ...*cobra.Command) *cobra.Command {
 	cmd.DisableFlagsInUseLine = true
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return wrongUse("unknown command %q for %q", args[0], cmd.CommandPath())
+			return wrongUse("unknown command %q for %q: %s", args[0], cmd.CommandPath(), nearest(cmd, args[0]))
 		}
 		return cmd.Help()
 	}
 	cmd.AddCommand(commands...)
 	return cmd
+}
+
+// nearest offers the commands that somebody may have meant.
+func nearest(cmd *cobra.Command, word string) string {
+	cmd.SuggestionsMinimumDistance = 2
+	if meant := cmd.SuggestionsFor(word); len(meant) > 0 {
+		return fmt.Sprintf("is it %s?", strings.Join(meant, " or "))
+	}
+	return fmt.Sprintf("`%s --help` shows them all", cmd.CommandPath())
 }

@@ -62,7 +62,7 @@ func printTable(cmd *cobra.Command, rows [][]field) error {
 	for i, r := range rows {
 		titles, values := make([]string, len(r)), make([]string, len(r))
 		for j, f := range r {
-			titles[j], values[j] = f.title, fmt.Sprint(f.value)
+			titles[j], values[j] = f.title, cell(f.value)
 		}
 		if i == 0 {
 			fmt.Fprintln(w, strings.Join(titles, "\t"))
@@ -70,6 +70,14 @@ func printTable(cmd *cobra.Command, rows [][]field) error {
 		fmt.Fprintln(w, strings.Join(values, "\t"))
 	}
 	return w.Flush()
+}
+
+// cell is a value in a table; one that is not known is a dash.
+func cell(value any) string {
+	if value == nil {
+		return "-"
+	}
+	return fmt.Sprint(value)
 }
 
 // printEach shows several things one below the other, with a line between.

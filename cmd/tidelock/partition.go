@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +29,7 @@ func partitionListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
 		Short:   "List the partitions",
-		Example: "  tidelock partition list",
+		Example: "  tidelock partition list\n  tidelock partition list -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withServer(cmd, func(c *link) error {
@@ -39,18 +37,34 @@ func partitionListCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				rows := make([][]field, len(all))
-				for i, p := range all {
-					rows[i] = []field{
-						{"Slot", "slot", p.slot},
-						{"Label", "label", p.label},
-						{"Serial number", "serial", p.serial},
+				var rows [][]field
+				for _, p := range all {
+					row, err := partitionRow(c, p)
+					if err != nil {
+						return err
 					}
+					rows = append(rows, row)
 				}
 				return printTable(cmd, rows)
 			})
 		},
 	}
+}
+
+// partitionRow is a partition in a list. Of one that a client of this level cannot use, what
+// it is made of is not told.
+func partitionRow(c *link, p partitionName) ([]field, error) {
+	row := []field{{"Slot", "slot", p.slot}, {"Label", "label", p.label}, {"Serial number", "serial", p.serial}}
+	info, err := partitionInfo(c, p)
+	switch cryptoki.Code(err) {
+	case cryptoki.CKR_OK:
+		return append(row, field{"Version", "version", info.Version}, field{"State", "state", info.State},
+			field{"Objects", "objects", info.Objects}, field{"Used", "usedBytes", info.UsedBytes}, field{"Size", "totalBytes", info.TotalBytes}), nil
+	case cryptoki.CKR_ACCESS_ID_INVALID:
+		return append(row, field{"Version", "version", nil}, field{"State", "state", "not for this client"},
+			field{"Objects", "objects", nil}, field{"Used", "usedBytes", nil}, field{"Size", "totalBytes", nil}), nil
+	}
+	return nil, err
 }
 
 // partitionInfo asks what a partition is.
@@ -118,7 +132,7 @@ const (
 	sizeAll     = math.MaxUint64
 )
 
-// parseSize reads a size: default, all, or bytes with an optional K or M.
+// parseSize reads a size: default, all, or bytes.
 func parseSize(text string) (uint64, error) {
 	switch text {
 	case "default":
@@ -126,18 +140,30 @@ func parseSize(text string) (uint64, error) {
 	case "all":
 		return sizeAll, nil
 	}
-	digits, unit := text, uint64(1)
-	switch {
-	case strings.HasSuffix(text, "K"):
-		digits, unit = strings.TrimSuffix(text, "K"), 1<<10
-	case strings.HasSuffix(text, "M"):
-		digits, unit = strings.TrimSuffix(text, "M"), 1<<20
-	}
-	n, err := strconv.ParseUint(digits, 10, 32)
-	if err != nil || n == 0 {
+	n, ok := parseBytes(text)
+	if !ok {
 		return 0, wrongUse("--size %s: a size is default, all, or bytes such as 3306327, 512K or 4M", text)
 	}
-	return n * unit, nil
+	return n, nil
+}
+
+// checkLabel refuses a label that no HSM or partition can have. what names it.
+func checkLabel(what, label string) error {
+	if n := len(label); n < 1 || n > maxLabel {
+		return wrongUse("%s %q: it has 1 to %d bytes", what, label, maxLabel)
+	}
+	return nil
+}
+
+// maxLabel is the most bytes of a label (CK_TOKEN_INFO).
+const maxLabel = 32
+
+// checkVersion refuses a version that no partition has.
+func checkVersion(version uint8) error {
+	if version > 1 {
+		return wrongUse("--partition-version %d: a partition is of version 0 or 1", version)
+	}
+	return nil
 }
 
 // versionUnnamed asks for a partition of the version that the HSM makes by itself.
@@ -159,15 +185,19 @@ version 1, whose keys may leave it under the partition's own key; without
 		Example: "  tidelock partition create payments\n  tidelock partition create archive --size all --pin-file so.pin\n  tidelock partition create cards --partition-version 1",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkLabel("a partition's label", args[0]); err != nil {
+				return err
+			}
 			bytes, err := parseSize(size)
 			if err != nil {
 				return err
 			}
 			request := wire.PartitionCreateRequest{Label: args[0], Size: bytes, Version: versionUnnamed}
 			if cmd.Flags().Changed("partition-version") {
-				if request.Version = version; version > 1 {
-					return wrongUse("--partition-version %d: a partition is of version 0 or 1", version)
+				if err := checkVersion(version); err != nil {
+					return err
 				}
+				request.Version = version
 				c, err := administer(cmd)
 				if err != nil {
 					return err
@@ -223,8 +253,8 @@ RSA and CBC-PAD wrapping of small keys (policies 10, 11, 18 and 34).`,
 		Example: "  tidelock partition init --partition payments --label payments\n  tidelock partition init --label payments --dry-run\n  tidelock partition init --label cards --apply-template cards.policies\n  tidelock partition init --label cards --profile strict",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if label == "" {
-				return wrongUse("partition init needs --label LABEL, 1 to 32 characters")
+			if err := checkLabel("--label", label); err != nil {
+				return err
 			}
 			policies, err := template.read()
 			if err != nil {
@@ -307,7 +337,10 @@ func contentsOf(c *link, p partitionName, among ...role) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	lost := []string{fmt.Sprintf("%v: %d objects of %d bytes", p, info.Objects, info.UsedBytes)}
+	lost := []string{fmt.Sprintf("%v: %s", p, counted(info.Objects, "object"))}
+	if info.Objects > 0 {
+		lost[0] += fmt.Sprintf(" of %d bytes", info.UsedBytes)
+	}
 	for _, r := range among {
 		if flags, _ := roleIn(info, r); flags&stateInitialized != 0 {
 			lost = append(lost, fmt.Sprintf("%v: the role %v", p, r))

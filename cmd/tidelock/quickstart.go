@@ -1,9 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"tidelock.dev/tidelock/home"
@@ -29,17 +26,23 @@ itself.`,
 			dir, _ := cmd.Flags().GetString("home")
 			switch {
 			case dir == "":
-				return errors.New("quickstart needs --home DIR, a new directory for the HSM")
+				return wrongUse("quickstart needs --home DIR, a new directory for the HSM")
 			case p.Label == "" || p.SOPIN == "" || p.PIN == "":
-				return errors.New("quickstart needs --label, --so-pin and --pin")
+				return wrongUse("quickstart needs --label, --so-pin and --pin")
 			case kdf != "default" && kdf != "test":
-				return fmt.Errorf("--kdf %s: the password hash is default or test", kdf)
+				return wrongUse("--kdf %s: the password hash is default or test", kdf)
+			}
+			if err := checkLabel("--label", p.Label); err != nil {
+				return err
 			}
 			var err error
-			if p.Shape, err = shape.parse(); err != nil {
+			if p.Shape, err = shape.parse(cmd); err != nil {
 				return err
 			}
 			if cmd.Flags().Changed("partition-version") {
+				if err := checkVersion(partitionVersion); err != nil {
+					return err
+				}
 				p.Version = &partitionVersion
 			}
 			p.Test = kdf == "test"
@@ -51,12 +54,16 @@ itself.`,
 			if p.Test {
 				mode = "test: its PINs are not protected"
 			}
+			environment := home.Env + "=" + h.Dir
+			if asJSON, _ := wantsJSON(cmd); !asJSON {
+				environment = "export " + environment
+			}
 			return printFields(cmd, []field{
 				{"HSM", "home", h.Dir},
 				{"Mode", "mode", mode},
 				{"Partition", "partition", p.Label},
 				{"Slot", "slot", 0},
-				{"Use it with", "environment", home.Env + "=" + h.Dir},
+				{"Use it with", "environment", environment},
 			})
 		},
 	}

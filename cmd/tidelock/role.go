@@ -199,7 +199,7 @@ one.`,
 			defer pin.Wipe()
 			request := wire.InitRoleRequest{User: uint64(r.user), PIN: wire.Secret(pin.Expose())}
 			if err := s.do(wire.CallInitRole, &request, &wire.InitRoleReply{}); err != nil {
-				return fmt.Errorf("making the %v: %w", r, s.explained(err))
+				return fmt.Errorf("making the %v: %w", r, fixed(r, s.explained(err)))
 			}
 			state, err := roleState(s.link, s.partition.slot, r)
 			if err != nil {
@@ -295,6 +295,14 @@ counts like a wrong login.`,
 	return cmd
 }
 
+// fixed says why nobody gives the Crypto Officer another PIN, where that is refused.
+func fixed(r role, err error) error {
+	if r != roleCO || cryptoki.Code(err) != cryptoki.CKR_ACTION_PROHIBITED {
+		return err
+	}
+	return reasoned{fmt.Errorf("%w: HSM policy 15 was off when the partition was initialised, so he keeps the PIN that he has; only `tidelock partition init` makes another, and erases", err)}
+}
+
 func roleResetCommand() *cobra.Command {
 	var p pins
 	cmd := &cobra.Command{
@@ -324,7 +332,7 @@ holds stays.`,
 			defer pin.Wipe()
 			request := wire.ResetRoleRequest{User: uint64(r.user), PIN: wire.Secret(pin.Expose())}
 			if err := s.do(wire.CallResetRole, &request, &wire.ResetRoleReply{}); err != nil {
-				return fmt.Errorf("resetting the PIN of the %v: %w", r, s.explained(err))
+				return fmt.Errorf("resetting the PIN of the %v: %w", r, fixed(r, s.explained(err)))
 			}
 			return printFields(cmd, []field{{"PIN set", "reset", r.name}})
 		},

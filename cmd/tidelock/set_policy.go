@@ -30,6 +30,9 @@ func parseSettings(args []string) ([]setting, error) {
 		if !found || err != nil || err2 != nil {
 			return nil, wrongUse("%q: a change is NUMBER=VALUE, such as 15=1 or 15=on", a)
 		}
+		if slices.ContainsFunc(settings[:i], func(s setting) bool { return s.id == n }) {
+			return nil, wrongUse("policy %d is named twice", n)
+		}
 		settings[i] = setting{n, v}
 	}
 	return settings, nil
@@ -64,6 +67,27 @@ func (p policies) changes(settings []setting) (c changes, err error) {
 	}
 	c.endsVersion = moves && version == 1
 	return c, nil
+}
+
+// numbers print with commas between them.
+type numbers []uint64
+
+func (n numbers) String() string {
+	if len(n) == 0 {
+		return "nothing"
+	}
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint([]uint64(n)), " ", ", "), "[]")
+}
+
+// differing are the policies whose values changed, those included that followed another.
+func (p policies) differing(after policies) numbers {
+	ids := numbers{}
+	for i, id := range after.Ids {
+		if p.value(id) != after.Values[i] {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // versionPolicy is a partition's version; those that move with it leave it to that policy
@@ -139,7 +163,11 @@ func (o policyOwner) apply(cmd *cobra.Command, c *link, settings []setting, p *p
 	if err != nil {
 		return fmt.Errorf("changing policies: %w", refusedPolicies(s.explained(err), fault))
 	}
-	result := []field{{"Changed", "changed", len(ch.ids)}, {o.erases, "erased", erased}}
+	after, err := o.list(c, place)
+	if err != nil {
+		return err
+	}
+	result := []field{{"Changed", "changed", now.differing(after)}, {o.erases, "erased", erased}}
 	if len(ch.idle) > 0 {
 		result = append(result, field{"No effect in this release", "noEffect", strings.Join(ch.idle, ", ")})
 	}

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"strconv"
-	"strings"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -18,9 +15,9 @@ type shapeFlags struct {
 }
 
 func (s *shapeFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&s.firmware, "firmware", "", "firmware level of the new HSM, such as 7.4.2; the newest")
-	f.StringVar(&s.memory, "memory", "", "memory of the new HSM, such as 16MB; 4GB")
-	f.Uint16Var(&s.partitions, "partitions", 0, "how many partitions the new HSM may have; 10")
+	f.StringVar(&s.firmware, "firmware", "", "firmware level of the new HSM, such as 7.4.2 (default "+firmware.Newest.String()+")")
+	f.StringVar(&s.memory, "memory", "", "memory of the new HSM, such as 16MB (default 4GB)")
+	f.Uint16Var(&s.partitions, "partitions", 0, "how many partitions the new HSM may have, 1 to 100 (default 10)")
 }
 
 // given tells whether the command line has any of the flags.
@@ -29,33 +26,37 @@ func (s *shapeFlags) given(cmd *cobra.Command) bool {
 	return f.Changed("firmware") || f.Changed("memory") || f.Changed("partitions")
 }
 
-func (s *shapeFlags) parse() (shape home.Shape, err error) {
+func (s *shapeFlags) parse(cmd *cobra.Command) (shape home.Shape, err error) {
 	if s.firmware != "" {
-		if shape.Firmware, err = firmware.Parse(s.firmware); err != nil {
-			return shape, wrongUse("--firmware: %v", err)
+		if shape.Firmware, err = parseLevel(s.firmware); err != nil {
+			return shape, err
 		}
 	}
 	if s.memory != "" {
-		if shape.Memory, err = parseMemory(s.memory); err != nil {
-			return shape, err
+		var ok bool
+		if shape.Memory, ok = parseBytes(s.memory); !ok {
+			return shape, wrongUse("--memory %s: a number of bytes, or one with K, M or G, such as 16MB", s.memory)
 		}
+	}
+	if s.partitions == 0 && cmd.Flags().Changed("partitions") {
+		return shape, wrongUse("--partitions 0: an HSM has one at least")
 	}
 	shape.Partitions = s.partitions
 	return shape, nil
 }
 
-// parseMemory reads a number of bytes, or of KB, MB or GB of 1024 of the one before, as
-// sizes of memory are told.
-func parseMemory(text string) (uint64, error) {
-	number, unit := text, uint64(1)
-	for i, suffix := range []string{"KB", "MB", "GB"} {
-		if n, has := strings.CutSuffix(strings.ToUpper(text), suffix); has {
-			number, unit = n, 1<<(10*(i+1))
+// parseLevel reads a firmware level that there is.
+func parseLevel(text string) (firmware.Level, error) {
+	l, err := firmware.Parse(text)
+	if err == nil {
+		_, err = firmware.Describe(l)
+	}
+	if err != nil {
+		var known levels
+		for _, l := range firmware.Levels() {
+			known = append(known, l.String())
 		}
+		return l, wrongUse("%q is no firmware level: there are %v", text, known)
 	}
-	n, err := strconv.ParseUint(number, 10, 64)
-	if err != nil || n == 0 || n > ^uint64(0)/unit {
-		return 0, wrongUse("--memory %s: a number of bytes, or one with KB, MB or GB, such as 16MB", text)
-	}
-	return n * unit, nil
+	return l, nil
 }

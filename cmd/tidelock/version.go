@@ -21,7 +21,7 @@ func versionCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rows := []field{
 				{"Version", "version", version},
-				{"Newest firmware level", "firmware", firmware.Newest.String()},
+				{"Firmware level of a new HSM", "firmware", firmware.Newest.String()},
 			}
 			if info, ok := debug.ReadBuildInfo(); ok {
 				rows = append(rows, field{"Go", "go", info.GoVersion})
