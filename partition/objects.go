@@ -113,6 +113,9 @@ func isKey(o *object.Object) bool {
 
 // Copy is C_CopyObject.
 func (s *Session) Copy(token Token, h cryptoki.ObjectHandle, t cryptoki.Template) (cryptoki.ObjectHandle, error) {
+	if err := untouchable(h); err != nil {
+		return 0, err
+	}
 	r, err := s.object(h)
 	if err != nil {
 		return 0, err
@@ -197,6 +200,9 @@ func (s *Session) keep(token Token, entry creation, objects ...*object.Object) (
 
 // Destroy is C_DestroyObject. A token object is gone for good when it returns.
 func (s *Session) Destroy(h cryptoki.ObjectHandle) error {
+	if err := untouchable(h); err != nil {
+		return err
+	}
 	r, err := s.object(h)
 	if err != nil {
 		return err
@@ -226,6 +232,9 @@ func (s *Session) Destroy(h cryptoki.ObjectHandle) error {
 
 // Size is C_GetObjectSize, in bytes by object.Size's formula.
 func (s *Session) Size(h cryptoki.ObjectHandle) (uint64, error) {
+	if builtin(h) != nil {
+		return 0, nil
+	}
 	r, err := s.object(h)
 	if err != nil {
 		return 0, err
@@ -237,13 +246,13 @@ func (s *Session) Size(h cryptoki.ObjectHandle) (uint64, error) {
 // CKR_ATTRIBUTE_TYPE_INVALID or CKR_ATTRIBUTE_SENSITIVE when one of them had no value
 // to show. The values belong to the object.
 func (s *Session) Attributes(h cryptoki.ObjectHandle, types []uint64, visit func(object.Status, []byte)) error {
-	r, err := s.object(h)
+	read, err := s.reader(h)
 	if err != nil {
 		return err
 	}
 	result := cryptoki.CKR_OK
 	for _, t := range types {
-		value, status, err := s.read(r, cryptoki.AttributeType(t))
+		value, status, err := read(cryptoki.AttributeType(t))
 		if err != nil {
 			return err
 		}
@@ -259,6 +268,21 @@ func (s *Session) Attributes(h cryptoki.ObjectHandle, types []uint64, visit func
 		return result
 	}
 	return nil
+}
+
+// reader reads the attributes of one object. Error: CKR_OBJECT_HANDLE_INVALID.
+func (s *Session) reader(h cryptoki.ObjectHandle) (func(cryptoki.AttributeType) ([]byte, object.Status, error), error) {
+	if attributes := builtin(h); attributes != nil {
+		return func(t cryptoki.AttributeType) ([]byte, object.Status, error) {
+			value, status := readBuiltin(attributes, t)
+			return value, status, nil
+		}, nil
+	}
+	r, err := s.object(h)
+	if err != nil {
+		return nil, err
+	}
+	return func(t cryptoki.AttributeType) ([]byte, object.Status, error) { return s.read(r, t) }, nil
 }
 
 // read is what the application gets to see of an attribute.
@@ -296,6 +320,9 @@ func publicKeyInfo(r *resident) ([]byte, object.Status) {
 
 // SetAttributes is C_SetAttributeValue: all of the template or nothing.
 func (s *Session) SetAttributes(h cryptoki.ObjectHandle, t cryptoki.Template) error {
+	if err := untouchable(h); err != nil {
+		return err
+	}
 	r, err := s.object(h)
 	if err != nil {
 		return err
@@ -339,6 +366,10 @@ const MaxFind = 4096
 func (s *Session) Find(t cryptoki.Template, after cryptoki.ObjectHandle, limit int) (found []cryptoki.ObjectHandle, more bool, err error) {
 	if limit < 1 || limit > MaxFind {
 		limit = MaxFind
+	}
+	if asksForProfiles(t) {
+		found, more = findProfiles(t, after, limit)
+		return found, more, nil
 	}
 	for _, a := range t {
 		if s.partition.hidden(a.Type) {
