@@ -11,37 +11,31 @@ import (
 	"tidelock.dev/tidelock/object"
 )
 
-// authorizations are the keys that a session has authorized. An authorization is for the
-// data that it was given with, and for the login that it was given under.
+// authorizations are the keys that a session has authorized, each with the data that was
+// given, under one login: with another, all are void.
 type authorizations struct {
-	mu sync.Mutex
-	of map[cryptoki.ObjectHandle]authorization // guarded by mu
+	mu     sync.Mutex
+	logins uint64                                  // guarded by mu; Member.logins
+	of     map[cryptoki.ObjectHandle]object.Family // guarded by mu
 }
 
-type authorization struct {
-	family object.Family
-	logins uint64
-}
-
-func (a *authorizations) add(h cryptoki.ObjectHandle, given authorization) {
+func (a *authorizations) add(h cryptoki.ObjectHandle, f object.Family, logins uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.of == nil {
-		a.of = make(map[cryptoki.ObjectHandle]authorization)
+	switch {
+	case logins < a.logins:
+		return // the login has ended meanwhile
+	case logins > a.logins || a.of == nil:
+		a.logins, a.of = logins, make(map[cryptoki.ObjectHandle]object.Family)
 	}
-	for old, b := range a.of {
-		if b.logins != given.logins {
-			delete(a.of, old)
-		}
-	}
-	a.of[h] = given
+	a.of[h] = f
 }
 
-func (a *authorizations) has(h cryptoki.ObjectHandle, wanted authorization) bool {
+func (a *authorizations) has(h cryptoki.ObjectHandle, f object.Family, logins uint64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	given, there := a.of[h]
-	return there && given == wanted
+	return there && given == f && a.logins == logins
 }
 
 // authorized checks that the session may use the value of a key, as far as that is for the
@@ -58,7 +52,7 @@ func (s *Session) authorized(r *resident) error {
 		return err
 	case t.locked():
 		return errKeyLocked
-	case !s.authorizations.has(r.handle, authorization{v.Family, s.member.logins.Load()}):
+	case !s.authorizations.has(r.handle, v.Family, s.member.logins.Load()):
 		return cryptoki.Errorf(cryptoki.CKR_KEY_NOT_AUTHORIZED, "the key has authorization data, and this session has not given it: CA_AuthorizeKey")
 	}
 	return nil
@@ -94,7 +88,7 @@ func (s *Session) AuthorizeKey(h cryptoki.ObjectHandle, data secret.Bytes) error
 	if err != nil {
 		return storeError(err)
 	}
-	s.authorizations.add(h, authorization{v.Family, logins})
+	s.authorizations.add(h, v.Family, logins)
 	return nil
 }
 
