@@ -10,6 +10,7 @@ import (
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
+	"tidelock.dev/tidelock/policy"
 	"tidelock.dev/tidelock/seal"
 )
 
@@ -125,17 +126,44 @@ type tries struct {
 	// open says that a try was begun and its outcome is not known: the server ended in
 	// between.
 	open bool
-	// since is when the limit was reached.
+	// since is when the limit was reached, zero while it was not.
 	since time.Time
 }
 
-// locked tells whether the role takes no PIN now.
+// locked tells whether the role takes no PIN now. Where the lock is for good, a limit that
+// has been raised since does not undo it.
 func (p *Partition) locked(role Role, t tries) bool {
-	if t.failed < p.limit(role) {
-		return false
+	reached := t.failed >= p.limit(role)
+	if pause := roleRules[role].pause; pause != 0 {
+		return reached && p.config.Now().Before(t.since.Add(pause))
 	}
-	pause := roleRules[role].pause
-	return pause == 0 || p.config.Now().Before(t.since.Add(pause))
+	return reached || !t.since.IsZero()
+}
+
+// lock locks, inside an update, the roles whose wrong PINs so far reach the limit of other
+// policies.
+func (p *Partition) lock(w keystore.Writer, policies policy.Set) error {
+	for _, role := range p.Roles() {
+		c, err := p.credentialOf(w, role)
+		if err != nil {
+			return err
+		}
+		if c == nil || roleRules[role].limit != 0 {
+			continue
+		}
+		t, err := p.tries(w, role)
+		if err != nil {
+			return err
+		}
+		if t.failed < role.limit(policies) || !t.since.IsZero() {
+			continue
+		}
+		t.since = p.config.Now()
+		if err := p.putTries(w, role, t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // begin is the count at the start of the next try. One whose outcome was lost

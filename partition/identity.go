@@ -44,8 +44,13 @@ const (
 func (p *Partition) Identity() Identity { return *p.identity.Load() }
 
 // SetIdentity writes a changed identity; Adopt makes it the running partition's when
-// that is durable.
+// that is durable. A role that has been wrong as often as the new limit says is locked.
 func (p *Partition) SetIdentity(w keystore.Writer, i Identity) error {
+	if p.initialized {
+		if err := p.lock(w, i.Policies); err != nil {
+			return err
+		}
+	}
 	record := p.records.Seal(nil, i.encode(p.kind), identityContext(p.id))
 	return w.Put(keystore.TablePartition, p.id.key(keyIdentity), record)
 }

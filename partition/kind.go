@@ -140,11 +140,14 @@ func (p *Partition) RoleOf(u cryptoki.UserType) (Role, error) {
 }
 
 // limit is how many wrong PINs in a row the role bears.
-func (p *Partition) limit(role Role) uint64 {
-	if n := roleRules[role].limit; n != 0 {
+func (p *Partition) limit(role Role) uint64 { return role.limit(p.Identity().Policies) }
+
+// limit is how many wrong PINs in a row the role bears under a partition's policies.
+func (r Role) limit(policies policy.Set) uint64 {
+	if n := roleRules[r].limit; n != 0 {
 		return n
 	}
-	if n := p.Identity().Policies.Value(policy.MaxFailedLogins); n != 0 {
+	if n := policies.Value(policy.MaxFailedLogins); n != 0 {
 		return n
 	}
 	return 10

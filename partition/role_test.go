@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/partition"
 	"tidelock.dev/tidelock/policy"
 )
@@ -193,6 +194,53 @@ func TestLimits(t *testing.T) {
 	code(t, wrong(cryptoki.CKU_SO), cryptoki.CKR_PIN_LOCKED)
 	if len(w.lost) != 1 || w.lost[0] != partition.RolePartitionSO {
 		t.Errorf("the HSM was told of %v", w.lost)
+	}
+}
+
+// A lock is for good: a limit that is raised again opens nothing, whether the role was locked
+// by a wrong PIN or by the limit's coming down to what had been wrong.
+func TestRaisedLimit(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		tries int // before the limit goes down to 3
+		then  []cryptoki.RV
+	}{
+		{"by a wrong PIN", 0, []cryptoki.RV{cryptoki.CKR_PIN_INCORRECT, cryptoki.CKR_PIN_INCORRECT, cryptoki.CKR_PIN_LOCKED}},
+		{"by the limit", 4, nil},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			w := ready(t, 1<<20, map[policy.ID]uint64{policy.ResetPIN: 1})
+			try := func(pin string) error {
+				s := w.session()
+				defer s.Close()
+				_, err := s.Login(cryptoki.CKU_USER, bytes(pin))
+				return err
+			}
+			limit := func(n uint64) {
+				i := w.p.Identity()
+				i.Policies = i.Policies.With(policy.MaxFailedLogins, n)
+				w.update(func(u keystore.Writer) error { return w.p.SetIdentity(u, i) })
+				w.p.Adopt(i)
+			}
+			limit(10)
+			for range c.tries {
+				code(t, try(wrongPIN), cryptoki.CKR_PIN_INCORRECT)
+			}
+			limit(3)
+			for _, want := range c.then {
+				code(t, try(wrongPIN), want)
+			}
+			limit(10)
+			w.open()
+			code(t, try(ownerPIN), cryptoki.CKR_PIN_LOCKED)
+			if s, err := w.p.RoleState(cryptoki.CKU_USER); err != nil || !s.Locked || s.AttemptsLeft != 0 {
+				t.Errorf("the state is %+v, %v", s, err)
+			}
+			po := w.login(cryptoki.CKU_SO, officerPIN)
+			code(t, po.ResetRole(cryptoki.CKU_USER, bytes(userPIN)), cryptoki.CKR_OK)
+			po.Close()
+			code(t, try(userPIN), cryptoki.CKR_OK)
+		})
 	}
 }
 
