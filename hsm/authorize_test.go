@@ -137,7 +137,7 @@ func TestAuthDataInTemplates(t *testing.T) {
 		{"256 bytes", with(secretKey, cryptoki.CKA_AUTH_DATA, make([]byte, 256)), cryptoki.CKR_AUTH_DATA_TOO_LARGE},
 		{"twice", with(secretKey, cryptoki.CKA_AUTH_DATA, keyData, cryptoki.CKA_AUTH_DATA, keyData), cryptoki.CKR_TEMPLATE_INCONSISTENT},
 		{"a data object", with(data, cryptoki.CKA_AUTH_DATA, keyData), cryptoki.CKR_TEMPLATE_INCONSISTENT},
-		{"inside a template", with(secretKey, cryptoki.CKA_DERIVE_TEMPLATE, templateOf(cryptoki.CKA_AUTH_DATA, keyData)), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"inside a template", with(secretKey, cryptoki.CKA_DERIVE_TEMPLATE, templateOf(cryptoki.CKA_AUTH_DATA, make([]byte, 48))), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
 		{"assigned without data", with(secretKey, cryptoki.CKA_ASSIGNED, true), cryptoki.CKR_ASSIGNED_KEY_REQUIRES_AUTH_DATA},
 		{"assigned and modifiable", with(secretKey, cryptoki.CKA_ASSIGNED, true, cryptoki.CKA_AUTH_DATA, keyData), cryptoki.CKR_ASSIGNED_KEY_FAILED_ATTRIBUTE_DEPENDENCIES},
 		{"assigned", with(secretKey, cryptoki.CKA_ASSIGNED, true, cryptoki.CKA_AUTH_DATA, keyData, cryptoki.CKA_MODIFIABLE, false), cryptoki.CKR_OK},
