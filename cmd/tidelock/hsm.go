@@ -103,9 +103,9 @@ func hsmInitCommand() *cobra.Command {
 whose PIN is asked for. init of an HSM that is operational asks for the PIN of its HSM
 SO, who stays, with the policies; every partition is destroyed.
 
-With --home and a directory that is not there, or empty, it makes the HSM in it, without a server: the
-root key lies in a file in it, root.key, which belongs to the user that runs the
-server. Such an HSM may be of any firmware level, memory and number of partitions.`,
+With --home and a directory that is not there, or empty, it makes the HSM in it, without
+a server: the root key lies in a file in it, root.key, which belongs to the user that runs
+the server. Such an HSM may be of any firmware level, memory and number of partitions.`,
 		Example: "  tidelock hsm init --home /var/lib/tidelock --label site-a\n  tidelock hsm init --home /tmp/old --label old --firmware 7.4.2 --memory 16MB --partitions 10\n  tidelock hsm init --label site-a --dry-run",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -18,8 +18,8 @@ func keyCommand() *cobra.Command {
 		Use:   "key",
 		Short: "The keys of a partition",
 		Long: `The commands under key make, show and delete keys as the Crypto Officer of a
-partition, or its Limited Crypto Officer; list and show serve the Crypto User too. Keys stay in the HSM: what is shown
-is about them.`,
+partition, or its Limited Crypto Officer; list and show serve the Crypto User too. Keys
+stay in the HSM: what is shown is about them.`,
 		Example: "  tidelock key generate rsa --size 3072 --label signing --partition payments\n  tidelock key list",
 	}, keyListCommand(), keyShowCommand(), keyGenerateCommand(), keyDeleteCommand())
 }

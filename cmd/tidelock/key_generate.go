@@ -138,8 +138,8 @@ func keyGenerateCommand() *cobra.Command {
 		Long: `generate makes a key that stays in the partition, as the Crypto Officer. Sizes: aes
 256 (default), 192, 128; rsa 3072 (default), 2048, 4096; ec p256 (default), p384, p521.
 It is for one purpose: aes for encrypt (default) or wrap; rsa for sign (default), encrypt
-or wrap; ec and ed25519 for sign. The key is sensitive, and not extractable unless --extractable says so, which cannot be
-said afterwards.`,
+or wrap; ec and ed25519 for sign. The key is sensitive, and not extractable unless
+--extractable says so, which cannot be said afterwards.`,
 		Example: `  tidelock key generate ec --size p384 --label tls-2026
   tidelock key generate aes --label backup --id 01 --partition payments --pin-file co.pin`,
 		Args: cobra.ExactArgs(1),

@@ -132,6 +132,9 @@ const (
 	sizeAll     = math.MaxUint64
 )
 
+// maxSize is more than any HSM has, and far from the sizes that mean something else.
+const maxSize = 1 << 50
+
 // parseSize reads a size: default, all, or bytes.
 func parseSize(text string) (uint64, error) {
 	switch text {
@@ -141,7 +144,7 @@ func parseSize(text string) (uint64, error) {
 		return sizeAll, nil
 	}
 	n, ok := parseBytes(text)
-	if !ok {
+	if !ok || n > maxSize {
 		return 0, wrongUse("--size %s: a size is default, all, or bytes such as 3306327, 512K or 4M", text)
 	}
 	return n, nil

@@ -216,7 +216,7 @@ known.`,
 	}
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "tell everything of each policy")
 	if o.templates {
-		cmd.Flags().StringVar(&template, "export-template", "", "file that the values are written to, for `partition init --apply-template`")
+		cmd.Flags().StringVar(&template, "export-template", "", "`file` that the values are written to, for partition init --apply-template")
 	}
 	o.flags(cmd)
 	return cmd

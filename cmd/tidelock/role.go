@@ -18,9 +18,9 @@ func roleCommand() *cobra.Command {
 		Long: `The roles are so (HSM SO) and auditor (Auditor) of the HSM, and po (Partition SO), co
 (Crypto Officer) and cu (Crypto User) of each partition; a partition of version 1 has
 lco (Limited Crypto Officer) too, who does with keys what the Crypto Officer does, and
-makes no roles. The Partition SO makes the Crypto Officer, who makes the others. Wrong PINs in a row have consequences: three
-of the HSM SO zeroize the HSM, ten of a Partition SO zeroize his partition, and the
-others are locked.`,
+makes no roles. The Partition SO makes the Crypto Officer, who makes the others. Wrong
+PINs in a row have consequences: three of the HSM SO zeroize the HSM, ten of a Partition
+SO zeroize his partition, and the others are locked.`,
 		Example: "  tidelock role init co --partition payments\n  tidelock role changepw co --partition payments",
 	}, roleListCommand(), roleShowCommand(), roleInitCommand(), roleChangeCommand(), roleResetCommand())
 }
@@ -172,8 +172,9 @@ func roleInitCommand() *cobra.Command {
 		Short: "Give a role its first PIN",
 		Long: `init makes the Crypto Officer (the Partition SO logs in), the Limited Crypto Officer or
 the Crypto User (the Crypto Officer logs in), or the Auditor (nobody logs in; on the
-administrator's socket). The PIN of co, lco and cu is an initial one: its holder changes it before he can do anything. The HSM
-SO is made by hsm init, a Partition SO by partition init.
+administrator's socket). The PIN of co, lco and cu is an initial one: its holder changes
+it before he can do anything. The HSM SO is made by hsm init, a Partition SO by partition
+init.
 
 The PIN that logs in is asked for first, then the new one; for the auditor only the new
 one.`,

@@ -38,13 +38,13 @@ func TestPickPartition(t *testing.T) {
 
 func TestParseSize(t *testing.T) {
 	for text, want := range map[string]uint64{
-		"default": sizeDefault, "all": sizeAll, "1": 1, "3306327": 3306327, "512K": 512 << 10, "4M": 4 << 20,
+		"default": sizeDefault, "all": sizeAll, "1": 1, "3306327": 3306327, "512K": 512 << 10, "4M": 4 << 20, "4G": 4 << 30,
 	} {
 		if got, err := parseSize(text); err != nil || got != want {
 			t.Errorf("%s: %d, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "0", "-1", "4G", "K", "1.5M", "99999999999", "4 M", "0K"} {
+	for _, text := range []string{"", "0", "-1", "K", "1.5M", "9999999999999999", "18446744073709551615", "4 M", "0K"} {
 		if got, err := parseSize(text); exitStatus(err) != exitUsage {
 			t.Errorf("%q: %d, %v", text, got, err)
 		}

@@ -17,7 +17,7 @@ type shapeFlags struct {
 func (s *shapeFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&s.firmware, "firmware", "", "firmware level of the new HSM, such as 7.4.2 (default "+firmware.Newest.String()+")")
 	f.StringVar(&s.memory, "memory", "", "memory of the new HSM, such as 16MB (default 4GB)")
-	f.Uint16Var(&s.partitions, "partitions", 0, "how many partitions the new HSM may have, 1 to 100 (default 10)")
+	f.Uint16Var(&s.partitions, "partitions", 0, "how `many` partitions the new HSM may have, 1 to 100 (default 10)")
 }
 
 // given tells whether the command line has any of the flags.

@@ -23,7 +23,7 @@ const maxTemplate = 64 << 10
 type templateFlags struct{ file, profile string }
 
 func (t *templateFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&t.file, "apply-template", "", "file with the policies that the partition begins with, as `partition policies --export-template` writes it")
+	cmd.Flags().StringVar(&t.file, "apply-template", "", "`file` with the policies that the partition begins with, as partition policies --export-template writes it")
 	cmd.Flags().StringVar(&t.profile, "profile", "default", "policies that the partition begins with: default, or strict (a key has one purpose, which never changes)")
 	// The flag was made in the line above.
 	_ = cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions([]string{"default", "strict"}, cobra.ShellCompDirectiveNoFileComp))
