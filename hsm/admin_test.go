@@ -443,6 +443,29 @@ func TestInitialPIN(t *testing.T) {
 	s.must(s.initRole(cryptoki.CKU_CRYPTO_USER, "crypto user"))
 }
 
+// Whoever administers does not wait for the password hashes of an initialization, which takes
+// over what was administered meanwhile.
+func TestAdministeringWhileInitializing(t *testing.T) {
+	b := newHSM(t)
+	so := b.officer()
+	before := so.partitionInfo(0).TotalBytes
+	updates := 0
+	meanwhile := func() error {
+		// The first update gives out a number, the second counts the try.
+		if updates++; updates == 2 {
+			b.store.onUpdate.Store(nil)
+			so.must(so.resize(0, before/2))
+		}
+		return nil
+	}
+	b.store.onUpdate.Store(&meanwhile)
+	c := b.app()
+	c.must(c.initPartition(0, "again", soPIN))
+	if info := c.partitionInfo(0); info.Label != "again" || info.TotalBytes != before/2 {
+		t.Errorf("%q has %d bytes, it was resized to %d", info.Label, info.TotalBytes, before/2)
+	}
+}
+
 // A change that erases has to be asked for as one.
 func TestDestructivePolicy(t *testing.T) {
 	b := newHSM(t)

@@ -45,30 +45,30 @@ func (r *request) partitionInit(q *wire.PartitionInitRequest, p *wire.PartitionI
 	defer pin.Wipe()
 	defer domain.Wipe()
 	h := r.hsm
-	h.acts.Lock()
-	defer h.acts.Unlock()
-	part, err := r.usable(q.Slot)
+	part, identity, err := r.initial(q, p)
 	if err != nil {
 		return err
-	}
-	if q.Slot == wire.AdminSlot {
-		return cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "the administration's slot is initialised with the HSM (`tidelock hsm init`)")
-	}
-	identity := part.Identity()
-	identity.Label = q.Label
-	if len(q.Policies) > 0 {
-		if err := r.applyTemplate(q.Slot, part, &identity, q.Policies); err != nil {
-			return refused(&p.Fault, err)
-		}
 	}
 	id, err := h.reserve()
 	if err != nil {
 		return err
 	}
+	// Whoever administers does not wait for the password hashes of this.
 	draft, err := part.Initialize(r.actor(), id, identity, pin, domain)
 	if err != nil {
 		return err
 	}
+	h.acts.Lock()
+	defer h.acts.Unlock()
+	// What was administered meanwhile holds.
+	now, identity, err := r.initial(q, p)
+	switch {
+	case err != nil:
+		return err
+	case now != part:
+		return errGone
+	}
+	draft.SetIdentity(identity)
 	by := r.by()
 	by.Role = audit.RolePartitionSO
 	entry := audit.Record{
@@ -81,6 +81,25 @@ func (r *request) partitionInit(q *wire.PartitionInitRequest, p *wire.PartitionI
 		}
 		return rec.replace(w, s, draft)
 	})
+}
+
+// initial is the partition that a request initialises, with the identity that it is to have.
+func (r *request) initial(q *wire.PartitionInitRequest, p *wire.PartitionInitReply) (*partition.Partition, partition.Identity, error) {
+	part, err := r.usable(q.Slot)
+	if err != nil {
+		return nil, partition.Identity{}, err
+	}
+	if q.Slot == wire.AdminSlot {
+		return nil, partition.Identity{}, cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "the administration's slot is initialised with the HSM (`tidelock hsm init`)")
+	}
+	i := part.Identity()
+	i.Label = q.Label
+	if len(q.Policies) > 0 {
+		if err := r.applyTemplate(q.Slot, part, &i, q.Policies); err != nil {
+			return nil, partition.Identity{}, refused(&p.Fault, err)
+		}
+	}
+	return part, i, nil
 }
 
 // reserve gives out a partition number ahead of its use. One that is not used is lost,
