@@ -61,6 +61,9 @@ func (r *request) firmwareUpdate(q *wire.FirmwareUpdateRequest, p *wire.Firmware
 		return err
 	}
 	p.Objects = progress.done.Load()
+	// The areas that the next update writes into count as erased until it is over.
+	h.serving.RLock()
+	defer h.serving.RUnlock()
 	return h.sweep()
 }
 
