@@ -21,11 +21,11 @@ func init() {
 		wire.CallMechanismInfo: on(needApplication, (*request).mechanismInfo),
 
 		wire.CallOpenSession:       on(needApplication, (*request).openSession),
-		wire.CallCloseSession:      on(needSession, (*request).closeSession),
+		wire.CallCloseSession:      on(needOwnSession, (*request).closeSession),
 		wire.CallCloseAllSessions:  on(needApplication, (*request).closeAllSessions),
 		wire.CallSessionInfo:       on(needSession, (*request).sessionInfo),
 		wire.CallLogin:             on(needSession, (*request).login),
-		wire.CallLogout:            on(needSession, (*request).logout),
+		wire.CallLogout:            on(needOwnSession, (*request).logout),
 		wire.CallSetPIN:            on(needSession, (*request).setPIN),
 		wire.CallResume:            on(needApplication, (*request).resume),
 		wire.CallSessionValidation: on(needSession, (*request).sessionValidation),

@@ -91,7 +91,7 @@ func (r *request) closeSession(*wire.CloseSessionRequest, *wire.CloseSessionRepl
 }
 
 func (r *request) closeAllSessions(q *wire.CloseAllSessionsRequest, _ *wire.CloseAllSessionsReply) error {
-	part, err := r.usable(q.Slot)
+	part, err := r.partition(q.Slot)
 	if err != nil {
 		return err
 	}

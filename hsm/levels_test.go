@@ -7,6 +7,7 @@ import (
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/hsm"
+	"tidelock.dev/tidelock/policy"
 	"tidelock.dev/tidelock/wire"
 )
 
@@ -58,6 +59,25 @@ func TestClientLevels(t *testing.T) {
 			want(t, "initialize", client.call(wire.CallPartitionInit, 0, &wire.PartitionInitRequest{Label: "x", PIN: wire.Secret("12345678")}, &wire.PartitionInitReply{}), init)
 		})
 	}
+}
+
+// A client that cannot use the version that its partition has become may still leave it.
+func TestOldClientLeavesVersion1(t *testing.T) {
+	b := newHSM(t)
+	client := b.dial(local)
+	client.must(client.helloAt(newIdentity(), oldClient))
+	first, s := client.open(readWrite), client.open(readWrite)
+	s.must(s.login(cryptoki.CKU_USER, coPIN))
+	b.setPartition(to(policy.Version, 1))
+	_, rv := s.create(newToken(), dataObject(false, false, "x"))
+	want(t, "use", rv, cryptoki.CKR_ACCESS_ID_INVALID)
+	want(t, "info", s.do(wire.CallSessionInfo, &wire.SessionInfoRequest{}, &wire.SessionInfoReply{}), cryptoki.CKR_ACCESS_ID_INVALID)
+	want(t, "login", s.login(cryptoki.CKU_USER, coPIN), cryptoki.CKR_ACCESS_ID_INVALID)
+	want(t, "logout", s.logout(), cryptoki.CKR_OK)
+	want(t, "close", first.close(), cryptoki.CKR_OK)
+	want(t, "close all", client.call(wire.CallCloseAllSessions, 0, &wire.CloseAllSessionsRequest{}, &wire.CloseAllSessionsReply{}), cryptoki.CKR_OK)
+	c := b.app()
+	want(t, "initialize", c.initPartition(0, "again", soPIN), cryptoki.CKR_OK)
 }
 
 func TestClientLevelThatIsNone(t *testing.T) {

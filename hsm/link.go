@@ -75,6 +75,9 @@ type needs uint8
 const (
 	needNothing needs = iota
 	needApplication
+	// needOwnSession is for leaving: a client may that cannot use the partition, since that
+	// has become another version.
+	needOwnSession
 	// needSession is for what an application may do in a session while its PIN is an
 	// initial one.
 	needSession
@@ -93,7 +96,7 @@ func (t *typed[Q, R, PQ, PR]) run(l *Link, header wire.Header, body []byte) (wir
 	if err := l.hsm.Failed(); err != nil {
 		return nil, nil, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the HSM does not serve: %w", err)
 	}
-	if t.needs >= needSession {
+	if t.needs >= needOwnSession {
 		if r.session = l.hsm.session(header.Session, l.app); r.session == nil {
 			return nil, nil, cryptoki.CKR_SESSION_HANDLE_INVALID
 		}
