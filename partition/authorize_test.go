@@ -2,6 +2,7 @@ package partition_test
 
 import (
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -186,10 +187,23 @@ func status(t rapid.TB, s *partition.Session, h cryptoki.ObjectHandle) (flags by
 	return values[0][0], failed
 }
 
+// yielding is a store that lets others go first after each update.
+type yielding struct{ keystore.Store }
+
+func (y yielding) Update(fn func(keystore.Writer) error) error {
+	err := y.Store.Update(fn)
+	for range 10 {
+		runtime.Gosched()
+	}
+	return err
+}
+
 // Guesses that come at the same time get no more tries than those in turn.
 func TestGuessesAtOnce(t *testing.T) {
 	w := ready(t, 1<<20, nil)
 	w.version1()
+	w.config.Store = yielding{w.config.Store}
+	w.open()
 	s := w.login(cryptoki.CKU_USER, ownerPIN)
 	h, err := s.Create(partition.Token{}, guardedTemplate("12345678"))
 	code(t, err, cryptoki.CKR_OK)
