@@ -1,6 +1,7 @@
 #!/bin/bash
 # The main job of an HSM from end to end, with real programs: keys that are made
-# and used inside, a CA, a TLS server, a signature that anybody can verify.
+# and used inside, a CA, a TLS server, a signature that anybody can verify; then an
+# update of the firmware, a conversion, and what the kinds of partition do.
 # `make demo` builds what it needs and runs it.
 set -euo pipefail
 
@@ -15,7 +16,7 @@ if [[ -t 1 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then
     bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'
 fi
 
-for program in "$tidelock" "$module" pkcs11-tool openssl curl; do
+for program in "$tidelock" "$tidelock-p11" "$module" pkcs11-tool openssl curl; do
     if [[ ! -e $program ]] && ! command -v "$program" >/dev/null; then
         echo "demo: $program is missing: run \"make build\" and \"make deps\" first" >&2
         exit 1
@@ -280,10 +281,20 @@ run "$tidelock" hsm firmware update 7.8.0 --yes --pin-file so.pin
 show <log
 signs new.sig
 run "$tidelock" partition set-policy 41=1 --pin-file so.pin
+show <log
 run "$tidelock" partition show
-grep -E 'Version|Size|Objects' log | show
+grep -E 'Version|Size|Objects|Limited' log | show
 signs v1.sig
-run "$tidelock" stop
 happened 'One key has signed at 7.4.2, at 7.8.0 and in a partition of version 1.'
+run "$tidelock" partition set-policy 41=0 --pin-file so.pin --dry-run
+show <log
+happened 'Back to version 0 costs every object, and is said before it happens.'
+run "$tidelock" stop
+
+step 'Compare the kinds of partition' \
+    'For each row a scenario makes HSMs in a scratch directory, works with them and tells what it has seen.'
+run "$tidelock" compare POL-2 ROL-1 OBJ-4
+show <log
+happened 'tidelock compare --html page.html shows all rows, with every command and answer.'
 
 printf '\n%sAll of it worked%s, in %d seconds. The demo'\''s files are removed; README.md shows how to go on.\n' "$bold$green" "$plain" "$SECONDS"
