@@ -9,6 +9,7 @@ import (
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/firmware"
 	"tidelock.dev/tidelock/hsm"
+	"tidelock.dev/tidelock/mech"
 	"tidelock.dev/tidelock/policy"
 	"tidelock.dev/tidelock/wire"
 )
@@ -336,6 +337,32 @@ func TestHSMPoliciesCap(t *testing.T) {
 	so := b.officer()
 	_, rv := so.setHSMPolicy(policy.HSMUnmasking, 0, false)
 	want(t, "policy 30 above a partition of version 1", rv, cryptoki.CKR_CONFIG_FAILS_DEPENDENCIES)
+}
+
+// An operation that was begun under other policies does not go on under these.
+func TestPoliciesEndOperations(t *testing.T) {
+	rsaPair := cryptoki.New(cryptoki.CKM_RSA_PKCS_KEY_PAIR_GEN)
+	for _, c := range []struct {
+		what      string
+		mechanism cryptoki.MechanismType
+		change    policy.Change
+		want      cryptoki.RV
+	}{
+		{"a mechanism that is not offered any more", cryptoki.CKM_RSA_X_509, to(policy.RawRSA, 0), cryptoki.CKR_MECHANISM_INVALID},
+		{"FIPS configuration", cryptoki.CKM_SHA1_RSA_PKCS, to(policy.NonFIPS, 0), cryptoki.CKR_MECHANISM_INVALID},
+		{"a policy that has nothing to do with it", cryptoki.CKM_SHA256_RSA_PKCS, to(policy.RawRSA, 0), cryptoki.CKR_OK},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			b := newHSM(t)
+			s := b.user()
+			_, key, rv := s.generatePair(newToken(), rsaPair, attrs(cryptoki.CKA_MODULUS_BITS, 2048), attrs(cryptoki.CKA_SIGN, true))
+			s.must(rv)
+			s.mustInit(mech.Sign, cryptoki.New(c.mechanism), key)
+			b.setPartition(c.change)
+			_, rv = s.operate(mech.Sign, make([]byte, 256), nil, anyRoom)
+			want(t, "the operation of before", rv, c.want)
+		})
+	}
 }
 
 func idOn(id policy.ID) string { return fmt.Sprintf("%d 1", id) }

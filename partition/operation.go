@@ -161,7 +161,7 @@ func keyError(err error) error {
 
 // active returns the session's operation of function f after checking that its
 // key is still the application's to use: a logout ends operations with private
-// keys, a destruction those with the destroyed key.
+// keys, a destruction those with the destroyed key, a changed policy those that it forbids.
 func (s *Session) active(f mech.Function) (*operation, error) {
 	if int(f) >= len(s.operations) || s.operations[f] == nil {
 		return nil, cryptoki.CKR_OPERATION_NOT_INITIALIZED
@@ -175,10 +175,10 @@ func (s *Session) active(f mech.Function) (*operation, error) {
 		return nil, cryptoki.Errorf(cryptoki.CKR_OPERATION_NOT_INITIALIZED, "the login that began the operation has ended")
 	}
 	if epoch := s.Epoch(); op.epoch != epoch {
-		now, err := s.object(op.key.handle)
+		now, err := s.stillUsable(f, op)
 		if err != nil {
 			s.end(f)
-			return nil, keyError(err)
+			return nil, err
 		}
 		op.key, op.guarded, op.epoch = now, now.object.Guarded(), epoch
 	}
@@ -193,6 +193,20 @@ func (s *Session) active(f mech.Function) (*operation, error) {
 		}
 	}
 	return op, nil
+}
+
+// stillUsable finds an operation's key again, and checks that the partition still offers the
+// mechanism and allows the key for it.
+func (s *Session) stillUsable(f mech.Function, op *operation) (*resident, error) {
+	r, err := s.object(op.key.handle)
+	if err != nil {
+		return nil, keyError(err)
+	}
+	offer, err := s.partition.offer(op.mechanism.Type, flagOf[f])
+	if err != nil {
+		return nil, err
+	}
+	return r, s.partition.mayUse(offer, flagOf[f], r)
 }
 
 // end forgets the operation of function f. s.mu is held.
