@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tidelock.dev/tidelock/cryptoki"
 )
 
 // cFuzzTarget is a fuzz target of the C library, clib/fuzz/fuzz_NAME.c.
@@ -142,22 +144,98 @@ func replySeeds(t *testing.T) (seeds [][]byte) {
 	return seeds
 }
 
-// serverSeeds are the golden replies too, three times each, because a call of the
-// application may make several of the server.
-func serverSeeds(t *testing.T) (seeds [][]byte) {
+// The kinds of replies in the input of clib/fuzz/fuzz_server.c.
+const (
+	seedOK        = 0
+	seedSmall     = 1
+	seedSensitive = 2
+	seedWorking   = 5
+	seedRestart   = 7
+)
+
+// conversation is an input of clib/fuzz/fuzz_server.c: calls of the application and the
+// replies to them.
+type conversation []byte
+
+func (c conversation) call(call Call) conversation {
+	return binary.LittleEndian.AppendUint16(c, uint16(call))
+}
+
+func (c conversation) reply(kind byte, m Message) conversation {
+	var body []byte
+	if m != nil {
+		body = m.AppendTo(nil)
+	}
+	c = binary.LittleEndian.AppendUint16(append(c, kind), uint16(len(body)))
+	return append(c, body...)
+}
+
+// serverSeeds are replies that fit what the application of the target asks, and such that are
+// too long for it or say so: it has room for 48 bytes.
+func serverSeeds(t *testing.T) [][]byte {
+	var seeds [][]byte
+	add := func(c conversation) { seeds = append(seeds, c) }
+	one := func(call Call, replies ...Message) {
+		for _, kind := range []byte{seedOK, seedSmall, seedWorking} {
+			c := conversation{}.call(call)
+			for _, m := range replies {
+				c = c.reply(kind, m)
+			}
+			add(c)
+		}
+	}
 	for _, g := range readGoldens(t) {
 		words := strings.Fields(g.name)
-		call := callNamed(words[0])
-		if call == 0 || words[1] != "reply" {
-			continue
+		if call := callNamed(words[0]); call != 0 && words[1] == "reply" && len(g.body) > 0 {
+			m := call.NewReply()
+			if err := m.Parse(g.body); err != nil {
+				t.Fatal(err)
+			}
+			one(call, m, m, m)
 		}
-		seed := binary.LittleEndian.AppendUint16(nil, uint16(call))
-		for range 3 {
-			seed = binary.LittleEndian.AppendUint16(append(seed, 0), uint16(len(g.body)))
-			seed = append(seed, g.body...)
-		}
-		seeds = append(seeds, seed)
 	}
+	for _, n := range []int{47, 48, 49, 100} {
+		b := make([]byte, n)
+		numbers := make([]uint64, n/8)
+		permit := &OperationInitReply{Permit: true, Rule: 2, RuleLength: 16, Flags: 1}
+		output := &OperateReply{Output: b, Length: uint64(n)}
+		one(CallGenerateRandom, &GenerateRandomReply{Random: b})
+		one(CallWrapKey, &WrapKeyReply{Wrapped: b, Length: uint64(n)})
+		one(CallSlotList, &SlotListReply{Slots: numbers})
+		one(CallMechanismList, &MechanismListReply{Mechanisms: numbers})
+		one(CallPartitionInfo, &PartitionInfoReply{Label: string(b)}, &PartitionInfoReply{Label: string(b)})
+		one(CallOperate, permit, output)
+		add(conversation{}.call(CallOperate).reply(seedOK, permit).reply(seedOK, output).call(CallOperate).reply(seedOK, output))
+		add(conversation{}.call(CallOperate).reply(seedOK, permit).reply(seedOK, &OperateReply{Output: b[:20], Length: 48}).
+			reply(seedOK, &DrainReply{Output: b[:n-20], Length: 28}))
+		add(conversation{}.call(CallUpdate).reply(seedOK, permit).reply(seedOK, output).reply(seedOK, output).reply(seedOK, output))
+		add(conversation{}.call(CallDrain).reply(seedOK, permit).reply(seedOK, &UpdateReply{}).reply(seedOK, &UpdateReply{}).
+			reply(seedOK, &UpdateReply{}).reply(seedOK, &UpdateReply{}).reply(seedOK, output))
+		one(CallMessageCrypt, &MessageInitReply{}, &MessageCryptReply{IV: b[:12], Output: b[:4], Tag: b[:16]})
+		one(CallMessageCrypt, &MessageInitReply{}, &MessageCryptReply{IV: b[:12], Output: b[:n-44], Tag: b[:n-32]})
+		one(CallMessageCrypt, &MessageInitReply{}, &MessageCryptReply{IV: b[:n-36], Output: b[:4], Tag: b[:16]})
+		for _, inner := range []cryptoki.Template{
+			{{Type: cryptoki.CKA_LABEL, Value: b[:n-40]}, {Type: cryptoki.CKA_KEY_TYPE, Value: b[:8]}},
+			{{Type: cryptoki.CKA_LABEL}, {Type: cryptoki.CKA_KEY_TYPE}, {Type: cryptoki.CKA_ID}},
+		} {
+			values := []Value{{ValuePresent, b}, {ValueSensitive, nil}, {ValuePresent, AppendTemplate(nil, inner)}}
+			add(conversation{}.call(CallGetAttributes).reply(seedOK, &GetAttributesReply{Values: values}))
+			add(conversation{}.call(CallGetAttributes).reply(seedSensitive, &GetAttributesReply{Values: values}))
+		}
+	}
+	for _, n := range []int{0, 4, 5, 512, 513} {
+		objects := make([]uint64, n)
+		add(conversation{}.call(CallFind).reply(seedOK, &FindReply{Objects: objects, More: true}).reply(seedOK, &FindReply{Objects: objects}))
+		m := CallPartitionPolicies.NewReply().(*PartitionPoliciesReply)
+		if n < 100 {
+			fill(m, sample)
+			m.Ids, m.Values, m.Capabilities = objects, objects, objects
+			one(CallPartitionPolicies, m)
+		}
+		add(conversation{}.call(CallSessionInfo).reply(seedRestart, nil).reply(seedOK, &ResumeReply{Opened: make([]uint64, n), LoggedIn: true}))
+	}
+	add(conversation{}.call(CallLogin).reply(seedOK, &LoginReply{Ticket: Secret(make([]byte, 32))}).call(CallSessionInfo).reply(seedRestart, nil).
+		reply(seedOK, &ResumeReply{Opened: []uint64{7}, LoggedIn: true}).reply(seedOK, &SessionInfoReply{}))
 	return seeds
 }
 

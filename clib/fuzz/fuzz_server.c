@@ -14,7 +14,18 @@
 #include "fuzz.h"
 #include "tidelock/vendor.h"
 
-enum kind { KIND_OK, KIND_SMALL, KIND_SENSITIVE, KIND_CODE, KIND_RAW, KIND_WORKING, KIND_LOST, KINDS };
+// The numbers are those of wire/cfuzz_test.go.
+enum kind {
+    KIND_OK,
+    KIND_SMALL,     // CKR_BUFFER_TOO_SMALL
+    KIND_SENSITIVE, // CKR_ATTRIBUTE_SENSITIVE
+    KIND_CODE,      // the code is the first byte
+    KIND_RAW,       // the bytes are no frame
+    KIND_WORKING,   // a working frame comes first
+    KIND_LOST,      // nothing comes
+    KIND_RESTART,   // nothing comes, and the next connection meets another run of the server
+    KINDS
+};
 
 enum { SLOT = 1, SESSION = 7 };
 
@@ -22,6 +33,7 @@ static struct tl_view input;
 static struct tl_buffer stream; // what the socket has to say
 static size_t said;             // of it has been read
 static bool greeting;           // the server still does as it should
+static uint64_t boot;
 
 // The socket.
 
@@ -42,7 +54,7 @@ static void put_body(struct tl_buffer *b, const struct tl_header *request) {
         tl_put_u16(b, 1);
         tl_put_u64(b, 0);
         tl_put_u64(b, 5);
-        tl_put_u64(b, 9); // boot
+        tl_put_u64(b, boot);
         tl_put_u32(b, 8192);
         tl_put_u32(b, 0);
         return;
@@ -89,6 +101,9 @@ static void answer(struct tl_header header) {
     working.kind = TL_KIND_WORKING;
     working.epoch = 0;
     switch ((enum kind)(kind % KINDS)) {
+    case KIND_RESTART:
+        boot++;
+        return;
     case KIND_LOST:
         return;
     case KIND_RAW:
@@ -365,6 +380,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     unsetenv("TIDELOCK_HOME");
     input = (struct tl_view){.data = data, .left = size};
     greeting = true;
+    boot = 9;
     require(C_Initialize(NULL) == CKR_OK);
     require(C_OpenSession(SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session) == CKR_OK && session == SESSION);
     greeting = false;
