@@ -385,6 +385,8 @@ func TestWrapCallsAreRepeatedAndAudited(t *testing.T) {
 	wrapped := s.mustWrap(keyWrap, kek, key)
 	_, rv = s.wrap(keyWrap, kek, stuck, anyRoom)
 	want(t, "wrapping", rv, cryptoki.CKR_KEY_UNEXTRACTABLE)
+	_, rv = s.wrap(cryptoki.NewBytes(cryptoki.CKM_AES_CBC_PAD, []byte{1}), kek, key, anyRoom)
+	want(t, "wrapping with a bad parameter", rv, cryptoki.CKR_MECHANISM_PARAM_INVALID)
 	tokens := [2]wire.ID{newToken(), newToken()}
 	var made [2]uint64
 	calls := [2]func() (uint64, cryptoki.RV){
@@ -408,6 +410,7 @@ func TestWrapCallsAreRepeatedAndAudited(t *testing.T) {
 	}
 	if wanted := []entry{
 		{audit.EventWrap, key, kek, cryptoki.CKR_OK}, {audit.EventWrap, stuck, kek, cryptoki.CKR_KEY_UNEXTRACTABLE},
+		{audit.EventWrap, key, kek, cryptoki.CKR_MECHANISM_PARAM_INVALID},
 		{audit.EventUnwrap, made[0], kek, cryptoki.CKR_OK}, {audit.EventKeyDerive, made[1], base, cryptoki.CKR_OK},
 	}; !slices.Equal(got, wanted) {
 		t.Errorf("the log has %v, want %v", got, wanted)

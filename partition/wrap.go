@@ -35,19 +35,12 @@ func (s *Session) WrapKey(m *cryptoki.Mechanism, wrapping, key cryptoki.ObjectHa
 	entry := audit.Record{
 		Event: audit.EventWrap, Mechanism: audit.Some(m.Type), Class: audit.Some(k.object.Class()), Object: key, Related: wrapping,
 	}
-	err = s.mayWrap(offer, w, k)
-	if err == nil {
-		err = s.authorized(k)
-	}
+	wrapped, err := s.wrapped(offer, m, w, k)
 	if err != nil {
 		entry.Result = cryptoki.Code(err)
 		if failed := s.log(entry, nil); failed != nil {
 			return Output{}, failed
 		}
-		return Output{}, err
-	}
-	wrapped, err := encryptKey(offer, m, w, k)
-	if err != nil {
 		return Output{}, err
 	}
 	out := Output{Length: uint64(len(wrapped)), Data: wrapped, Fits: true}
@@ -65,6 +58,17 @@ func (s *Session) WrapKey(m *cryptoki.Mechanism, wrapping, key cryptoki.ObjectHa
 	}
 	s.served(offer.approved(useToWrap.flag, m, w))
 	return out, nil
+}
+
+// wrapped gives the wrapped key, if the one may wrap the other and the session may use it.
+func (s *Session) wrapped(m service, parameter *cryptoki.Mechanism, wrapping, key *resident) ([]byte, error) {
+	if err := s.mayWrap(m, wrapping, key); err != nil {
+		return nil, err
+	}
+	if err := s.authorized(key); err != nil {
+		return nil, err
+	}
+	return encryptKey(m, parameter, wrapping, key)
 }
 
 // log writes an entry about the partition, durably, unless check, which may be nil, finds
