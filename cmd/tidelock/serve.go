@@ -126,13 +126,9 @@ func runServer(ctx context.Context, h home.Home, o options) error {
 		return err
 	}
 	d.server = serve.New(serve.Config{HSM: opened.HSM, Settings: settingsOf(config), IdleExit: idleExit, Alive: alive, Log: d.log})
-	if config.Metrics.Listen != "" {
-		l, err := net.Listen("tcp", config.Metrics.Listen)
-		if err != nil {
-			return fmt.Errorf("metrics: %w", err)
-		}
-		d.log.Info("metrics", "address", l.Addr().String())
-		go metrics.Serve(ctx, l, opened.HSM, d.log)
+	d.counts = opened.HSM
+	if err := d.scrape(ctx, config.Metrics.Listen); err != nil {
+		return err
 	}
 	d.log.Info("serving", "home", h.Dir, "socket", h.Socket(), "version", version)
 	d.tell(d.notifier.Ready("serves"))
@@ -145,7 +141,7 @@ func runServer(ctx context.Context, h home.Home, o options) error {
 	}
 	done := make(chan struct{})
 	defer close(done)
-	go d.reloadOn(hangup, done)
+	go d.reloadOn(ctx, hangup, done)
 	context.AfterFunc(ctx, func() { d.tell(d.notifier.Stopping()) })
 	err = d.server.Serve(ctx, d.applications, d.administration)
 	d.log.Info("stopped")
@@ -163,6 +159,10 @@ type daemon struct {
 
 	applications   *net.UnixListener
 	administration *net.UnixListener
+	counts         metrics.Source
+	scraped        string // the address at which Prometheus asks
+	stopScrape     func()
+
 	// passed says that the sockets are systemd's, who made them and keeps them.
 	passed bool
 }

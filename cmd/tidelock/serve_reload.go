@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,14 +11,14 @@ import (
 )
 
 // reloadOn reads the configuration again at each signal until done.
-func (d *daemon) reloadOn(hangup <-chan os.Signal, done <-chan struct{}) {
+func (d *daemon) reloadOn(ctx context.Context, hangup <-chan os.Signal, done <-chan struct{}) {
 	for {
 		select {
 		case <-done:
 			return
 		case <-hangup:
 			d.tell(d.notifier.Reloading())
-			d.reload()
+			d.reload(ctx)
 			d.tell(d.notifier.Ready("serves"))
 		}
 	}
@@ -25,13 +26,16 @@ func (d *daemon) reloadOn(hangup <-chan os.Signal, done <-chan struct{}) {
 
 // reload takes over what a running server can change. A configuration with a fault
 // changes nothing.
-func (d *daemon) reload() {
+func (d *daemon) reload(ctx context.Context) {
 	config, err := d.home.ReadConfig()
 	if err != nil {
 		d.log.Error("the settings stay as they were", "cause", err)
 		return
 	}
 	level, err := config.LogLevel()
+	if err == nil {
+		err = d.scrape(ctx, config.Metrics.Listen)
+	}
 	if err == nil {
 		err = d.chmod(config)
 	}
@@ -48,7 +52,7 @@ func (d *daemon) reload() {
 	// What needs a restart stays at the value that holds, so that the next reload names
 	// it again.
 	held := config
-	held.Server, held.Login, held.Witness, held.Metrics, held.Log.Format = d.config.Server, d.config.Login, d.config.Witness, d.config.Metrics, d.config.Log.Format
+	held.Server, held.Login, held.Witness, held.Log.Format = d.config.Server, d.config.Login, d.config.Witness, d.config.Log.Format
 	if d.passed {
 		held.Socket.Mode, held.Admin.Mode = d.config.Socket.Mode, d.config.Admin.Mode
 	}
@@ -86,7 +90,6 @@ func needRestart(old, new home.Config, passed bool) []string {
 	differ("login.ticket_lifetime", old.Login != new.Login)
 	differ("witness.file", (old.Witness.File == nil) != (new.Witness.File == nil) ||
 		old.Witness.File != nil && *old.Witness.File != *new.Witness.File)
-	differ("metrics.listen", old.Metrics != new.Metrics)
 	differ("log.format", old.Log.Format != new.Log.Format)
 	differ("socket.mode", passed && old.Socket.Mode != new.Socket.Mode)
 	differ("admin.mode", passed && old.Admin.Mode != new.Admin.Mode)
