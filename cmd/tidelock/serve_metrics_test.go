@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestReloadMetrics moves the address at which Prometheus asks while the server runs.
+func TestReloadMetrics(t *testing.T) {
+	h := testHome(t, "[log]\nformat = \"json\"\n")
+	d := startServe(t, h, nil)
+	d.log.until(`"msg":"serving"`)
+	reload := func(config string) {
+		t.Helper()
+		configure(t, h, "[log]\nformat = \"json\"\n"+config)
+		if err := d.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	started := func() string {
+		t.Helper()
+		var record struct{ Address string }
+		if err := json.Unmarshal([]byte(d.log.until(`"msg":"metrics"`)), &record); err != nil {
+			t.Fatal(err)
+		}
+		return record.Address
+	}
+	counts := func(address string) (string, error) {
+		reply, err := http.Get("http://" + address + "/metrics")
+		if err != nil {
+			return "", err
+		}
+		defer reply.Body.Close()
+		body, err := io.ReadAll(reply.Body)
+		return string(body), err
+	}
+
+	reload("[metrics]\nlisten = \"127.0.0.1:0\"\n")
+	first := started()
+	d.log.until("configuration read again")
+	if body, err := counts(first); err != nil || !strings.Contains(body, "tidelock_uptime_seconds") {
+		t.Errorf("the counts: %v, %q", err, body)
+	}
+
+	// An address that somebody else has is refused, and the first one stays.
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	reload("[metrics]\nlisten = \"" + taken.Addr().String() + "\"\n")
+	d.log.until("the settings stay as they were", "address already in use")
+	if _, err := counts(first); err != nil {
+		t.Errorf("after a reload that failed: %v", err)
+	}
+
+	reload("[metrics]\nlisten = \"127.0.0.2:0\"\n")
+	second := started()
+	d.log.until("configuration read again")
+	if _, err := counts(second); err != nil {
+		t.Errorf("the second address: %v", err)
+	}
+
+	reload("")
+	d.log.until("configuration read again")
+	for _, address := range []string{first, second} {
+		if c, err := net.Dial("tcp", address); err == nil {
+			c.Close()
+			t.Errorf("%s is still there", address)
+		}
+	}
+}
