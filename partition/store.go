@@ -311,10 +311,11 @@ func (p *Partition) changed(h cryptoki.ObjectHandle) {
 // that the template's most selective indexed attribute leaves, until take returns
 // false. take decides whether an object matches: an index only narrows.
 func (p *Partition) search(t cryptoki.Template, after cryptoki.ObjectHandle, take func(*resident) bool) error {
-	table, prefix := keystore.TableObject, p.objectPrefix()
+	area := p.where()
+	table, prefix := keystore.TableObject, area.objectPrefix()
 	for _, attribute := range indexed {
 		if value, given := t.Find(attribute); given {
-			table, prefix = keystore.TableIndex, p.indexPrefix(p.where(), attribute, value)
+			table, prefix = keystore.TableIndex, p.indexPrefix(area, attribute, value)
 			break
 		}
 	}
@@ -329,7 +330,13 @@ func (p *Partition) search(t cryptoki.Template, after cryptoki.ObjectHandle, tak
 				return take(known), nil
 			}
 			if table == keystore.TableIndex {
-				if record, err = r.Get(keystore.TableObject, p.objectKey(h)); err != nil {
+				if record, err = r.Get(keystore.TableObject, area.objectKey(h)); err != nil {
+					return false, err
+				}
+			}
+			if record == nil {
+				// The area is being swept, or the store is damaged.
+				if u, err := p.usage(r); err != nil || u.area != area {
 					return false, err
 				}
 			}
