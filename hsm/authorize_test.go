@@ -517,6 +517,8 @@ func TestAssignedKey(t *testing.T) {
 	s.must(s.setAuth(key, keyData, "owner's next"))
 	want(t, "reset after the owner's change", s.resetAuth(key, wrongData), cryptoki.CKR_ASSIGNED_KEY_CANNOT_BE_RESET)
 	want(t, "reset of a copy after it", s.resetAuth(early, wrongData), cryptoki.CKR_ASSIGNED_KEY_CANNOT_BE_RESET)
+	s.must(s.setAuth(early, keyData, "the copy's next"))
+	want(t, "reset of a copy with other data", s.resetAuth(early, wrongData), cryptoki.CKR_ASSIGNED_KEY_CANNOT_BE_RESET)
 	s.must(s.authorize(key, "owner's next"))
 	s.must(s.destroy(key))
 	want(t, "reset of a copy after the key is gone", s.resetAuth(early, wrongData), cryptoki.CKR_ASSIGNED_KEY_CANNOT_BE_RESET)

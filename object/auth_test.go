@@ -94,6 +94,15 @@ func TestGuardedObjects(t *testing.T) {
 	}
 }
 
+func TestAssignedInTemplates(t *testing.T) {
+	fit := with(samples["aes"], cryptoki.CKA_ASSIGNED, true, cryptoki.CKA_MODIFIABLE, false)
+	if o := create(t, fit); !o.Assigned() {
+		t.Error("the key is not assigned")
+	}
+	_, err := FromTemplate(Context{LoggedIn: true}, with(fit, cryptoki.CKA_MODIFIABLE, true))
+	wantCode(t, err, cryptoki.CKR_ASSIGNED_KEY_FAILED_ATTRIBUTE_DEPENDENCIES)
+}
+
 // What only who authorizes the key may know cannot be read around that.
 func TestGuardedValueIsHidden(t *testing.T) {
 	o := create(t, with(samples["aes"], cryptoki.CKA_SENSITIVE, false, cryptoki.CKA_EXTRACTABLE, true))
