@@ -26,7 +26,7 @@ func TestParse(t *testing.T) {
 	if !slices.Equal(quick.threads, []int{3}) || quick.rounds != 3 || quick.seconds >= full.seconds || len(quick.ops) >= len(full.ops) {
 		t.Errorf("quick plan: %+v", quick)
 	}
-	for _, bad := range []string{"-ops=p257", "-ops=", "-threads=0", "-threads=x", "-rounds=0", "-seconds=0", "stray"} {
+	for _, bad := range []string{"-ops=p257", "-ops=", "-threads=0", "-threads=x", "-rounds=0", "-seconds=0", "-objects=7", "stray"} {
 		if _, err := parse([]string{"-baseline", "b.so", bad}, "/src"); err == nil {
 			t.Errorf("%s is taken", bad)
 		}

@@ -2,6 +2,7 @@
 // by default SoftHSM, on the machine that it runs on:
 //
 //	go run ./test/bench -soak 30m
+//	go run ./test/bench -objects 100000
 //	go run ./test/bench [-quick] [-ops p256,rsa2048] [-threads 1,8] [-seconds 2]
 //
 // Both modules get a fresh token in a temporary directory and the same keys. The
@@ -9,7 +10,7 @@
 // turn, so that a machine that slows down slows both down; every number is the
 // median of the rounds. docs/benchmarks.md says how to read them.
 //
-// It may import the standard library and test/token.
+// It may import the standard library, miekg/pkcs11 and test/token.
 package main
 
 import (
@@ -45,6 +46,8 @@ type plan struct {
 	output           string
 	// soak is how long to work on one module alone; 0 is to compare two.
 	soak time.Duration
+	// objects is how many keys to measure a token with; 0 is to compare two modules.
+	objects int
 }
 
 func main() {
@@ -74,6 +77,9 @@ func run(args []string) error {
 	}
 	defer os.RemoveAll(dir)
 
+	if p.objects > 0 {
+		return large(p, dir, p.objects, os.Stdout)
+	}
 	load, err := compile(root, dir)
 	if err != nil {
 		return err
@@ -133,6 +139,7 @@ func parse(args []string, root string) (plan, error) {
 	threads := flags.String("threads", "1,8,64", "numbers of threads")
 	flags.IntVar(&p.rounds, "rounds", 7, "rounds; each number is their median")
 	flags.Float64Var(&p.seconds, "seconds", 1, "length of one measurement")
+	flags.IntVar(&p.objects, "objects", 0, "make so many keys on -module alone, and measure what such a token asks of its users")
 	flags.DurationVar(&p.soak, "soak", 0, "work for so long with 64 sessions on -module alone, and watch the server's memory")
 	quick := flags.Bool("quick", false, "a rough answer in half a minute: fewer operations, 3 short rounds")
 	if err := flags.Parse(args); err != nil {
@@ -160,7 +167,10 @@ func parse(args []string, root string) (plan, error) {
 	if p.soak < 0 {
 		return p, errors.New("-soak must not be less than 0")
 	}
-	if p.baseline == "" && p.soak == 0 {
+	if p.objects < 0 || p.objects > 0 && p.objects < 101 {
+		return p, errors.New("-objects must be at least 101")
+	}
+	if p.baseline == "" && p.soak == 0 && p.objects == 0 {
 		return p, missing
 	}
 	if p.rounds < 1 || p.seconds <= 0 {
