@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -239,19 +240,22 @@ func serverSeeds(t *testing.T) [][]byte {
 	return seeds
 }
 
-// requestSeeds have every call, and every kind of mechanism behind a template without
-// attributes, with bytes enough for their fields.
+// requestSeeds have every call with each way to pass pointers, in the fields of the call, in
+// a template's attributes and in every kind of mechanism.
 func requestSeeds(*testing.T) (seeds [][]byte) {
-	var ramp []byte
-	for i := range 512 {
-		ramp = append(ramp, byte(i%7), 0)
-	}
-	for _, c := range Calls() {
-		seeds = append(seeds, append(binary.LittleEndian.AppendUint16(nil, uint16(c)), ramp...))
-	}
-	for kind := range 16 {
-		seed := binary.LittleEndian.AppendUint16(nil, uint16(CallOperationInit))
-		seeds = append(seeds, append(append(seed, 0, 0, byte(kind)), ramp...))
+	for way := range byte(4) {
+		pointers := bytes.Repeat([]byte{2, 0, 'a', 'b', way}, 40)
+		for _, c := range Calls() {
+			seeds = append(seeds, append(binary.LittleEndian.AppendUint16(nil, uint16(c)), pointers...))
+		}
+		for kind := range byte(16) {
+			seed := binary.LittleEndian.AppendUint16(nil, uint16(CallOperationInit))
+			seed = append(seed, 1, 0, 10, 2, 0, 'a', 'b', way) // a template of one attribute
+			seeds = append(seeds, append(append(seed, kind), pointers...))
+			// Without attributes before it.
+			seed = binary.LittleEndian.AppendUint16(nil, uint16(CallOperationInit))
+			seeds = append(seeds, append(append(seed, 0, 0, kind), pointers...))
+		}
 	}
 	return seeds
 }
