@@ -65,7 +65,7 @@ type Partition struct {
 
 	// private opens the values of private objects; nil while no user is logged in.
 	private atomic.Pointer[seal.Key]
-	// area is where the objects are; changed inside an update.
+	// area is where the objects are; Cleared changes it when that is durable.
 	area atomic.Uint32
 	// epoch counts what may make a permit untrue for any application.
 	epoch atomic.Uint64

@@ -26,6 +26,10 @@ func storeError(err error) error {
 func (p *Partition) store(token Token, entry creation, objects []*object.Object, temporary []*resident) ([]cryptoki.ObjectHandle, error) {
 	handles := make([]cryptoki.ObjectHandle, len(objects))
 	err := p.config.Store.Update(func(w keystore.Writer) error {
+		usage, err := p.present(w)
+		if err != nil {
+			return err
+		}
 		// The call and its repeat may be under way at once: the second finds the first's
 		// objects only now.
 		if repeated, err := p.repeats(w, token, handles, temporary); repeated || err != nil {
@@ -53,7 +57,7 @@ func (p *Partition) store(token Token, entry creation, objects []*object.Object,
 				return err
 			}
 		}
-		if err := p.occupy(w, stored, nil); err != nil {
+		if err := p.occupy(w, usage, stored, nil); err != nil {
 			return err
 		}
 		if list != nil {
@@ -81,6 +85,9 @@ func (m *Member) holds(r keystore.Reader, h cryptoki.ObjectHandle, gone cryptoki
 	if h&cryptoki.SessionObject != 0 {
 		there = m.find(h) != nil
 	} else {
+		if _, err := m.partition.present(r); err != nil {
+			return err
+		}
 		record, err := r.Get(keystore.TableObject, m.partition.objectKey(h))
 		if err != nil {
 			return err
@@ -220,6 +227,10 @@ func (p *Partition) load(h cryptoki.ObjectHandle, m *Member) (*resident, error) 
 // destroy erases a token object, durably, with the entry in the audit log.
 func (p *Partition) destroy(h cryptoki.ObjectHandle, m *Member, entry audit.Record) error {
 	err := p.config.Store.Update(func(w keystore.Writer) error {
+		usage, err := p.present(w)
+		if err != nil {
+			return err
+		}
 		key := p.objectKey(h)
 		record, err := w.Get(keystore.TableObject, key)
 		if err != nil {
@@ -247,7 +258,7 @@ func (p *Partition) destroy(h cryptoki.ObjectHandle, m *Member, entry audit.Reco
 		if err := w.Delete(keystore.TableObject, key); err != nil {
 			return err
 		}
-		if err := p.occupy(w, nil, []*object.Object{o}); err != nil {
+		if err := p.occupy(w, usage, nil, []*object.Object{o}); err != nil {
 			return err
 		}
 		return m.record(w, m.Role(), entry)
@@ -262,6 +273,10 @@ func (p *Partition) destroy(h cryptoki.ObjectHandle, m *Member, entry audit.Reco
 // in the audit log.
 func (p *Partition) change(h cryptoki.ObjectHandle, alter alteration, m *Member, entry audit.Record) error {
 	err := p.config.Store.Update(func(w keystore.Writer) error {
+		usage, err := p.present(w)
+		if err != nil {
+			return err
+		}
 		record, err := w.Get(keystore.TableObject, p.objectKey(h))
 		if err != nil {
 			return err
@@ -286,7 +301,7 @@ func (p *Partition) change(h cryptoki.ObjectHandle, alter alteration, m *Member,
 				return err
 			}
 		}
-		if err := p.occupy(w, []*object.Object{o}, []*object.Object{old}); err != nil {
+		if err := p.occupy(w, usage, []*object.Object{o}, []*object.Object{old}); err != nil {
 			return err
 		}
 		if err := p.put(w, h, token, o); err != nil {

@@ -59,18 +59,22 @@ func (p *Partition) Usage() (u Usage, err error) {
 	return u, storeError(err)
 }
 
-// occupy counts objects that come, go or change their size inside an update. Error:
-// CKR_DEVICE_MEMORY when they do not fit.
-func (p *Partition) occupy(w keystore.Writer, come, gone []*object.Object) error {
+// present is the usage inside an update of objects, for occupy. Until the update ends the
+// partition's area is where p.where says. Error: CKR_DEVICE_REMOVED after a Clear that has not
+// been Cleared yet.
+func (p *Partition) present(r keystore.Reader) (Usage, error) {
+	u, err := p.usage(r)
+	if err == nil && u.area != p.where() {
+		err = cryptoki.Errorf(cryptoki.CKR_DEVICE_REMOVED, "the partition was emptied meanwhile")
+	}
+	return u, err
+}
+
+// occupy counts objects that come, go or change their size inside an update that found the
+// usage u. Error: CKR_DEVICE_MEMORY when they do not fit.
+func (p *Partition) occupy(w keystore.Writer, u Usage, come, gone []*object.Object) error {
 	if len(come)+len(gone) == 0 {
 		return nil
-	}
-	u, err := p.usage(w)
-	if err != nil {
-		return err
-	}
-	if u.area != ID(p.area.Load()) {
-		return cryptoki.Errorf(cryptoki.CKR_DEVICE_REMOVED, "the partition was emptied meanwhile")
 	}
 	before := u.Used
 	for _, o := range gone {
