@@ -176,7 +176,7 @@ func warnOnInterrupt(cmd *cobra.Command) (over func()) {
 	signal.Notify(interrupted, os.Interrupt, unix.SIGTERM)
 	go func() {
 		if _, came := <-interrupted; came {
-			fmt.Fprintln(cmd.ErrOrStderr(), "\ntidelock: nobody waits any more, but the HSM goes on with the update: `tidelock hsm firmware show` tells how far it is")
+			fmt.Fprintln(cmd.ErrOrStderr(), "\ntidelock: interrupted, but the HSM goes on with the update: `tidelock hsm firmware show` tells how far it is")
 			os.Exit(exitRefused)
 		}
 	}()

@@ -223,6 +223,7 @@ version 1, whose keys may leave it under the partition's own key; without
 				{"Partition", "label", args[0]},
 				{"Serial number", "serial", reply.Serial},
 				{"Slot", "slot", reply.Slot},
+				{"Next", "next", fmt.Sprintf("tidelock partition init --partition %s --label %s", args[0], args[0])},
 			})
 		},
 	}

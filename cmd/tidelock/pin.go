@@ -156,6 +156,7 @@ func echoOff(fd int) (restore func(), err error) {
 	go func() {
 		if _, came := <-interrupted; came {
 			show()
+			fmt.Fprintln(os.Stderr)
 			os.Exit(exitRefused)
 		}
 	}()

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -205,6 +206,9 @@ one.`,
 			state, err := roleState(s.link, s.partition.slot, r)
 			if err != nil {
 				return err
+			}
+			if slices.ContainsFunc(state, func(f field) bool { return f.value == stateName(stateInitialized|stateMustChange) }) {
+				state = append(state, field{"Next", "next", fmt.Sprintf("tidelock role changepw %s --partition %s", r.name, s.partition.label)})
 			}
 			return printFields(cmd, state)
 		},
