@@ -113,6 +113,12 @@ func TestAuthDataIsNeverShown(t *testing.T) {
 	public, _ := s.pair(true, "pair")
 	_, rv := s.get(public, cryptoki.CKA_AUTH_DATA)
 	want(t, "CKA_AUTH_DATA of a public key", rv, cryptoki.CKR_ATTRIBUTE_TYPE_INVALID)
+	_, private, rv := s.generatePair(newToken(), ecKeyPairGen, attrs(cryptoki.CKA_EC_PARAMS, p256), attrs(cryptoki.CKA_SIGN, true, cryptoki.CKA_AUTH_DATA, keyData))
+	s.must(rv)
+	s.wantStatus("a private key with data", private, 1, 0)
+	_, rv = s.fused(mech.Sign, ecdsaSHA256, private, []byte("data"), nil, anyRoom)
+	want(t, "signing", rv, cryptoki.CKR_KEY_NOT_AUTHORIZED)
+	s.must(s.destroy(private))
 	if found := s.find(attrs(cryptoki.CKA_KEY_STATUS, []byte{1, 3, 0, 0})); !slices.Equal(found, []uint64{guarded}) {
 		t.Errorf("found %v by CKA_KEY_STATUS", found)
 	}

@@ -72,6 +72,16 @@ int main(void) {
     memset(fake->pin, 0, sizeof fake->pin);
     CHECK(occurrences(pattern, sizeof pattern) == 0);
 
+    // And the authorization data of keys.
+    invert(plain, pattern, sizeof plain);
+    CHECK_RV(CKR_OK, CA_AuthorizeKey(session, FAKE_OBJECT, plain, sizeof plain));
+    CHECK_RV(CKR_OK, CA_SetAuthorizationData(session, FAKE_OBJECT, plain, sizeof plain, plain, sizeof plain));
+    CHECK_RV(CKR_OK, CA_ResetAuthorizationData(session, FAKE_OBJECT, plain, sizeof plain));
+    tl_wipe(plain, sizeof plain);
+    memset(fake->pin, 0, sizeof fake->pin);
+    memset(fake->old, 0, sizeof fake->old);
+    CHECK(occurrences(pattern, sizeof pattern) == 0);
+
     // A call that fails is cleaned up after as well.
     invert(plain, pattern, sizeof plain);
     fake_fault(fake, FAULT_CLOSE, TL_CALL_LOGIN, 1);
