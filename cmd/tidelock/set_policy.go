@@ -41,7 +41,8 @@ func parseSettings(args []string) ([]setting, error) {
 // changes is what settings do to policies.
 type changes struct {
 	ids, values []uint64
-	destructive []string // that erase
+	all         []string // what each makes of its policy
+	destructive []string // those that erase
 	idle        []string // that have no effect in this release
 	endsVersion bool     // a partition of version 1 becomes one of version 0
 }
@@ -58,8 +59,12 @@ func (p policies) changes(settings []setting) (c changes, err error) {
 			return c, err
 		}
 		c.ids, c.values = append(c.ids, s.id), append(c.values, s.value)
+		what := fmt.Sprintf("policy %d (%s) from %d to %d", s.id, p.Names[i], p.Values[i], s.value)
+		if s.value != p.Values[i] {
+			c.all = append(c.all, what)
+		}
 		if p.destroys(i, s.value) && !(moves && slices.Contains(movesWithVersion, s.id)) {
-			c.destructive = append(c.destructive, fmt.Sprintf("policy %d (%s) from %d to %d", s.id, p.Names[i], p.Values[i], s.value))
+			c.destructive = append(c.destructive, what)
 		}
 		if p.Effects[i] == effectNone && s.value != p.Values[i] {
 			c.idle = append(c.idle, fmt.Sprintf("%d (%s)", s.id, p.Names[i]))
@@ -67,6 +72,30 @@ func (p policies) changes(settings []setting) (c changes, err error) {
 	}
 	c.endsVersion = moves && version == 1
 	return c, nil
+}
+
+// print is the answer of a dry run. Whether the policies go together is the server's to
+// say, when they are set.
+func (ch changes) print(cmd *cobra.Command, lost []string) error {
+	asJSON, err := wantsJSON(cmd)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(cmd, map[string]any{"dryRun": true, "changes": append([]string{}, ch.all...), "lost": append([]string{}, lost...)})
+	}
+	w := cmd.OutOrStdout()
+	if len(ch.all) == 0 {
+		_, err := fmt.Fprintln(w, "Nothing was changed. Nothing would change.")
+		return err
+	}
+	fmt.Fprintf(w, "Nothing was changed. This would change:\n  %s\n", strings.Join(ch.all, "\n  "))
+	if len(lost) == 0 {
+		_, err := fmt.Fprintln(w, "Nothing would be destroyed.")
+		return err
+	}
+	_, err = fmt.Fprintf(w, "This would be destroyed:\n  %s\n", strings.Join(lost, "\n  "))
+	return err
 }
 
 // numbers print with commas between them.
@@ -145,10 +174,12 @@ func (o policyOwner) apply(cmd *cobra.Command, c *link, settings []setting, p *p
 		if lost, err = o.lost(c, place, ch); err != nil {
 			return err
 		}
-		lost = append(lost, ch.destructive...)
 	}
-	if len(lost) > 0 || sure.dryRun {
-		if ok, err := sure.ask(cmd, place.label, lost); err != nil || !ok {
+	if sure.dryRun {
+		return ch.print(cmd, lost)
+	}
+	if len(lost) > 0 {
+		if ok, err := sure.ask(cmd, place.label, append(lost, ch.destructive...)); err != nil || !ok {
 			return err
 		}
 	}
