@@ -194,6 +194,9 @@ func (p *Partition) authenticate(m *Member, role Role, pin secret.Bytes) (*seal.
 			return err
 		}
 		if c == nil {
+			if err := p.exists(w); err != nil {
+				return err
+			}
 			return cryptoki.CKR_USER_PIN_NOT_INITIALIZED
 		}
 		if err := p.checkPINLength(pin); err != nil {

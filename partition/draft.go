@@ -236,6 +236,16 @@ func Erase(w keystore.Writer, id ID) (area ID, err error) {
 	return area, nil
 }
 
+// exists checks that the partition has not been erased since it was opened, which it may
+// not have heard of. Error: CKR_DEVICE_REMOVED.
+func (p *Partition) exists(r keystore.Reader) error {
+	key, err := r.Get(keystore.TablePartition, p.id.key(keyKey))
+	if err == nil && key == nil {
+		err = cryptoki.Errorf(cryptoki.CKR_DEVICE_REMOVED, "the partition was erased")
+	}
+	return err
+}
+
 // sweepBatch is how many records Sweep removes in one transaction.
 const sweepBatch = 500
 

@@ -40,8 +40,10 @@ func (p *Partition) usage(r keystore.Reader) (Usage, error) {
 	if err != nil {
 		return Usage{}, err
 	}
-	if b == nil && p.retired.Load() {
-		return Usage{}, cryptoki.Errorf(cryptoki.CKR_DEVICE_REMOVED, "the partition was erased")
+	if b == nil {
+		if err := p.exists(r); err != nil {
+			return Usage{}, err
+		}
 	}
 	if len(b) != usageSize+seal.MACSize || !p.config.Counters.Verify(p.usageContext(b[:usageSize]), b[usageSize:]) {
 		return Usage{}, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the usage of partition %d is missing or damaged", p.id)
