@@ -7,7 +7,7 @@
 #include "call.h"
 
 enum {
-    MAX_IV = 256,       // bytes; PKCS#11 3.2, CK_GCM_PARAMS
+    MAX_IV = 256, // bytes; PKCS#11 3.2, CK_GCM_PARAMS
     MAX_TAG_BITS = 128,
     // What a request has beside IV, additional data, data and tag.
     FIXED_FIELDS = 1 + 16 + 8 + 3 * 8 + 4 * 4,

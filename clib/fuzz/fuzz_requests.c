@@ -47,7 +47,8 @@ static CK_ULONG pointer(void **to) {
 }
 
 static struct tl_template attributes(int depth) {
-    static const CK_ATTRIBUTE_TYPE nesting[] = {CKA_WRAP_TEMPLATE, CKA_UNWRAP_TEMPLATE, CKA_DERIVE_TEMPLATE, CKA_ALLOWED_MECHANISMS};
+    static const CK_ATTRIBUTE_TYPE nesting[] = {
+        CKA_WRAP_TEMPLATE, CKA_UNWRAP_TEMPLATE, CKA_DERIVE_TEMPLATE, CKA_ALLOWED_MECHANISMS};
     size_t count = tl_get_u8(&input) % 8;
     if (tl_get_u8(&input) == 0xff)
         count = TL_MAX_ATTRIBUTES + 1;

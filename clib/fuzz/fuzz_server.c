@@ -198,7 +198,8 @@ static void find(void) {
 static void attributes(void) {
     CK_BYTE *label = bytes(ROOM), *inner = bytes(8), *number = bytes(sizeof(CK_ULONG));
     CK_ATTRIBUTE nested[] = {{CKA_LABEL, inner, 8}, {CKA_KEY_TYPE, number, sizeof(CK_ULONG)}};
-    CK_ATTRIBUTE wanted[] = {{CKA_LABEL, label, ROOM}, {CKA_VALUE, NULL, 0}, {CKA_WRAP_TEMPLATE, nested, sizeof nested}};
+    CK_ATTRIBUTE wanted[] = {
+        {CKA_LABEL, label, ROOM}, {CKA_VALUE, NULL, 0}, {CKA_WRAP_TEMPLATE, nested, sizeof nested}};
     CK_RV rv = C_GetAttributeValue(SESSION, 1, wanted, 3);
     require(rv != CKR_OK || wanted[2].ulValueLen <= sizeof nested);
     free(inner);

@@ -114,8 +114,19 @@ static void goes_there_and_back(void) {
     CHECK_RV(CKR_DEVICE_ERROR, encrypt(&p, 7, output, &length));
     CHECK_RV(CKR_OK, encrypt(&p, 7, output, &length));
     // A result of another length than it must have.
-    CHECK_RV(CKR_DEVICE_ERROR,
-             C_EncryptMessage(session, &p, sizeof p, NULL, 0, (CK_BYTE *)"!", 1, output, &length));
+    CHECK_RV(CKR_DEVICE_ERROR, C_EncryptMessage(session, &p, sizeof p, NULL, 0, (CK_BYTE *)"!", 1, output, &length));
+}
+
+// The longest message fills the frame of its request.
+static void fills_a_frame(void) {
+    enum { LONGEST = TL_MAX_FRAME - TL_HEADER_SIZE - (1 + 16 + 8 + 3 * 8 + 4 * 4) - IV - TAG };
+    static CK_BYTE data[LONGEST + 1];
+    CK_ULONG length = sizeof data;
+    CK_GCM_MESSAGE_PARAMS p = parameter(CKG_GENERATE);
+    CHECK_RV(CKR_DATA_LEN_RANGE, C_EncryptMessage(session, &p, sizeof p, NULL, 0, data, LONGEST + 1, data, &length));
+    CHECK_RV(CKR_OK, C_EncryptMessage(session, &p, sizeof p, NULL, 0, data, LONGEST, data, &length));
+    CHECK(length == LONGEST && data[0] == 0xff && data[LONGEST - 1] == 0xff && data[LONGEST] == 0);
+    CHECK_RV(CKR_DATA_LEN_RANGE, C_EncryptMessage(session, &p, sizeof p, data, LONGEST, data, 1, data, &length));
 }
 
 static void refuses(void) {
@@ -126,7 +137,8 @@ static void refuses(void) {
     CHECK_RV(CKR_ARGUMENTS_BAD, C_EncryptMessage(session, &p, sizeof p, NULL, 1, NULL, 0, output, &length));
     CHECK_RV(CKR_ARGUMENTS_BAD, C_EncryptMessage(session, &p, sizeof p, NULL, 0, NULL, 1, output, &length));
     CHECK_RV(CKR_MECHANISM_PARAM_INVALID, C_EncryptMessage(session, NULL, sizeof p, NULL, 0, NULL, 0, output, &length));
-    CHECK_RV(CKR_MECHANISM_PARAM_INVALID, C_EncryptMessage(session, &p, sizeof p - 1, NULL, 0, NULL, 0, output, &length));
+    CHECK_RV(CKR_MECHANISM_PARAM_INVALID,
+             C_EncryptMessage(session, &p, sizeof p - 1, NULL, 0, NULL, 0, output, &length));
     const CK_GCM_MESSAGE_PARAMS bad[] = {
         {NULL, IV, 0, CKG_GENERATE, tag, 8 * TAG}, {iv, huge, 0, CKG_GENERATE, tag, 8 * TAG},
         {iv, IV, 0, CKG_GENERATE, NULL, 8 * TAG},  {iv, IV, 0, CKG_GENERATE, tag, huge},
@@ -152,6 +164,7 @@ int main(void) {
     CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session));
     begins_and_ends();
     goes_there_and_back();
+    fills_a_frame();
     refuses();
     CHECK_RV(CKR_OK, C_Finalize(NULL));
     fake_stop();
