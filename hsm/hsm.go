@@ -73,6 +73,7 @@ type HSM struct {
 	statistics    statistics
 	links         atomic.Int64  // that are open
 	connects      atomic.Uint64 // that ever were
+	tickets       atomic.Int64  // how long they outlive the server
 	stopOnce      sync.Once
 	stopRequested chan struct{}
 }
@@ -141,7 +142,8 @@ func Open(c Config) (*HSM, error) {
 	}
 	h.config = partitionConfig(h.store, h.key, first.mode)
 	h.config.Audit = h.audit
-	h.config.Boot, h.config.Now, h.config.TicketLife = h.boot, c.Now, c.TicketLife
+	h.SetTicketLife(c.TicketLife)
+	h.config.Boot, h.config.Now, h.config.TicketLife = h.boot, c.Now, h.ticketLife
 	h.config.HSMPolicies, h.config.Level, h.config.Lost = h.policies, h.level, h.lost
 	if err := h.refresh(); err != nil {
 		return nil, err

@@ -201,6 +201,11 @@ func TestNoTicket(t *testing.T) {
 	if ticket := s.loginTicket(cryptoki.CKU_USER, coPIN); len(ticket) != 0 {
 		t.Error("a ticket where they are turned off")
 	}
+	b.SetTicketLife(time.Hour)
+	s = b.app().open(readWrite)
+	if ticket := s.loginTicket(cryptoki.CKU_USER, coPIN); len(ticket) == 0 {
+		t.Error("no ticket where they are turned on again")
+	}
 }
 
 // Only handles of an earlier start are taken, and only those that nobody has.

@@ -2,6 +2,7 @@ package partition_test
 
 import (
 	"testing"
+	"time"
 
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/internal/secret"
@@ -12,7 +13,7 @@ import (
 // ticket of his login when there is another one.
 func TestDismissedTicket(t *testing.T) {
 	w := ready(t, 1<<20, nil)
-	w.config.TicketLife = 1 << 40
+	w.config.TicketLife = func() time.Duration { return 1 << 40 }
 	w.open()
 	w.version1()
 	appoint := func() {

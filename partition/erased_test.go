@@ -48,7 +48,7 @@ func TestErasedMeanwhile(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := ready(t, 1<<20, forced)
-			w.config.TicketLife = time.Hour
+			w.config.TicketLife = func() time.Duration { return time.Hour }
 			store := w.config.Store
 			w.config.Store = &erasing{Store: store, id: w.p.ID(), after: test.after}
 			w.open()

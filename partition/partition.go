@@ -32,8 +32,9 @@ type Config struct {
 	// with it.
 	Boot uint64
 	Now  func() time.Time
-	// TicketLife is how long a ticket outlives the server; 0 turns tickets off.
-	TicketLife time.Duration
+	// TicketLife is how long a ticket outlives the server; 0 turns tickets off. It may be
+	// another at each call. nil is 0.
+	TicketLife func() time.Duration
 	// Level gives the HSM's firmware level as it is now. A partition that is open keeps
 	// the one that it was opened at.
 	Level func() firmware.Level

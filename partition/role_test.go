@@ -97,7 +97,7 @@ func TestCryptoUser(t *testing.T) {
 // A reset voids the tickets of logins with the old PIN.
 func TestResetVoidsTickets(t *testing.T) {
 	w := ready(t, 1<<20, nil)
-	w.config.TicketLife = time.Hour
+	w.config.TicketLife = func() time.Duration { return time.Hour }
 	w.open()
 	co := w.login(cryptoki.CKU_USER, ownerPIN)
 	code(t, co.InitRole(cryptoki.CKU_CRYPTO_USER, bytes(userPIN)), cryptoki.CKR_OK)

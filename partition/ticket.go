@@ -82,14 +82,22 @@ func (p *Partition) parseTicket(application [16]byte, b []byte) (ticketRecord, e
 // issue writes a ticket for a login inside an update; the ticket is the caller's.
 // It makes none where tickets are off, or where there is no key to keep.
 func (p *Partition) issue(w keystore.Writer, m *Member, role Role, epoch uint64, kek *seal.PartKEK, ticket secret.Bytes) error {
-	t := ticketRecord{role: role, uid: m.actor.UID, epoch: epoch, expiry: p.config.Now().Add(p.config.TicketLife)}
+	t := ticketRecord{role: role, uid: m.actor.UID, epoch: epoch, expiry: p.config.Now().Add(p.ticketLife())}
 	t.sealed = kek.Seal(p.config.Key.Ticket(ticket), m.sealedContext(t))
 	return w.Put(keystore.TableCounter, p.ticketKey(m.actor.ID), p.encodeTicket(m.actor.ID, t))
 }
 
+// ticketLife is how long a ticket outlives the server now.
+func (p *Partition) ticketLife() time.Duration {
+	if p.config.TicketLife == nil {
+		return 0
+	}
+	return p.config.TicketLife()
+}
+
 // newTicket draws a ticket for a login as role; none where it would be of no use.
 func (p *Partition) newTicket(role Role, c *credential) (ticket secret.Bytes, wanted bool) {
-	if p.config.TicketLife <= 0 || !role.usesPrivate() || c.empty || c.initial {
+	if p.ticketLife() <= 0 || !role.usesPrivate() || c.empty || c.initial {
 		return secret.Bytes{}, false
 	}
 	ticket = secret.New(ticketSize)
@@ -111,7 +119,7 @@ func (m *Member) Resume(ticket secret.Bytes) (bool, error) {
 	p := m.partition
 	// A login without a session would outlive the application's last one. Turning
 	// tickets off is also for those that were made before.
-	if p.config.TicketLife <= 0 || ticket.Len() != ticketSize || sessions == 0 {
+	if p.ticketLife() <= 0 || ticket.Len() != ticketSize || sessions == 0 {
 		return false, nil
 	}
 	var kek *seal.PartKEK
@@ -189,7 +197,7 @@ func (p *Partition) Tend() error {
 			case err != nil || !live[application] && !now.Before(t.expiry):
 				return true, w.Delete(keystore.TableCounter, key)
 			case live[application]:
-				t.expiry = now.Add(p.config.TicketLife)
+				t.expiry = now.Add(p.ticketLife())
 				return true, w.Put(keystore.TableCounter, key, p.encodeTicket(application, t))
 			}
 			return true, nil

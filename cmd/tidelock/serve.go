@@ -17,7 +17,6 @@ import (
 	"tidelock.dev/tidelock/home"
 	"tidelock.dev/tidelock/internal/harden"
 	"tidelock.dev/tidelock/internal/systemd"
-	"tidelock.dev/tidelock/metrics"
 	"tidelock.dev/tidelock/serve"
 )
 
@@ -126,7 +125,7 @@ func runServer(ctx context.Context, h home.Home, o options) error {
 		return err
 	}
 	d.server = serve.New(serve.Config{HSM: opened.HSM, Settings: settingsOf(config), IdleExit: idleExit, Alive: alive, Log: d.log})
-	d.counts = opened.HSM
+	d.opened = opened
 	if err := d.scrape(ctx, config.Metrics.Listen); err != nil {
 		return err
 	}
@@ -159,7 +158,7 @@ type daemon struct {
 
 	applications   *net.UnixListener
 	administration *net.UnixListener
-	counts         metrics.Source
+	opened         *home.Opened
 	scraped        string // the address at which Prometheus asks
 	stopScrape     func()
 

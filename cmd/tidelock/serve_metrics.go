@@ -26,7 +26,7 @@ func (d *daemon) scrape(ctx context.Context, address string) error {
 		closed := make(chan struct{})
 		go func() {
 			defer close(closed)
-			metrics.Serve(ctx, l, d.counts, d.log)
+			metrics.Serve(ctx, l, d.opened.HSM, d.log)
 		}()
 		stop = func() {
 			cancel()

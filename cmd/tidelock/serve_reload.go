@@ -33,6 +33,8 @@ func (d *daemon) reload(ctx context.Context) {
 		return
 	}
 	level, err := config.LogLevel()
+	life, badLife := config.TicketLife()
+	err = errors.Join(err, badLife)
 	if err == nil {
 		err = d.scrape(ctx, config.Metrics.Listen)
 	}
@@ -45,6 +47,7 @@ func (d *daemon) reload(ctx context.Context) {
 	}
 	d.level.Set(level)
 	d.server.Set(settingsOf(config))
+	d.opened.HSM.SetTicketLife(life)
 	d.log.Info("configuration read again")
 	if later := needRestart(d.config, config, d.passed); len(later) > 0 {
 		d.log.Warn("some settings change only when the server is started again", "settings", later)
@@ -52,7 +55,7 @@ func (d *daemon) reload(ctx context.Context) {
 	// What needs a restart stays at the value that holds, so that the next reload names
 	// it again.
 	held := config
-	held.Server, held.Login, held.Witness, held.Log.Format = d.config.Server, d.config.Login, d.config.Witness, d.config.Log.Format
+	held.Server, held.Witness, held.Log.Format = d.config.Server, d.config.Witness, d.config.Log.Format
 	if d.passed {
 		held.Socket.Mode, held.Admin.Mode = d.config.Socket.Mode, d.config.Admin.Mode
 	}
@@ -87,7 +90,6 @@ func needRestart(old, new home.Config, passed bool) []string {
 		}
 	}
 	differ("server.idle_exit", old.Server != new.Server)
-	differ("login.ticket_lifetime", old.Login != new.Login)
 	differ("witness.file", (old.Witness.File == nil) != (new.Witness.File == nil) ||
 		old.Witness.File != nil && *old.Witness.File != *new.Witness.File)
 	differ("log.format", old.Log.Format != new.Log.Format)

@@ -147,12 +147,12 @@ func TestReload(t *testing.T) {
 		}
 	}
 
-	configure(t, h, "[log]\nlevel = \"debug\"\nformat = \"text\"\n[socket]\nmode = \"0666\"\n[login]\nticket_lifetime = \"1h\"\n")
+	configure(t, h, "[log]\nlevel = \"debug\"\nformat = \"text\"\n[socket]\nmode = \"0666\"\n[server]\nidle_exit = \"1h\"\n")
 	signal()
 	d.log.until(`"configuration read again"`)
 	line := d.log.until(`"settings"`)
 	var record struct{ Settings []string }
-	if err := json.Unmarshal([]byte(line), &record); err != nil || !slices.Equal(record.Settings, []string{"login.ticket_lifetime", "log.format"}) {
+	if err := json.Unmarshal([]byte(line), &record); err != nil || !slices.Equal(record.Settings, []string{"server.idle_exit", "log.format"}) {
 		t.Errorf("what needs a restart: %s, %v", line, err)
 	}
 	info, err := os.Stat(h.Socket())
