@@ -8,7 +8,7 @@ func TestPrograms(t *testing.T) {
 	needEngine(t)
 	for program, debianPackage := range map[string]string{
 		"pkcs11-tool": "opensc", "p11tool": "gnutls-bin", "certtool": "gnutls-bin", "ssh": "openssh-client", "sshd": "openssh-server",
-		"keytool": "default-jdk-headless", "osslsigncode": "osslsigncode",
+		"keytool": "default-jdk-headless", "osslsigncode": "osslsigncode", "curl": "curl",
 	} {
 		need(t, program, debianPackage)
 	}
