@@ -208,7 +208,7 @@ func TestNeverWidens(t *testing.T) {
 	var changed int
 	rapid.Check(t, func(t *rapid.T) {
 		o := anyObject(t)
-		mixed, ever := o.Mixed(), purposesOf(o.Bool)
+		mixed, ever := o.mixed(), purposesOf(o.Bool)
 		secrets := o.rules.kind&confidential != 0
 		for range rapid.IntRange(1, 20).Draw(t, "steps") {
 			change := anyChange(t, o)

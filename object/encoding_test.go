@@ -299,7 +299,7 @@ func exercise(o *Object) {
 		_, _ = o.Copy(cryptoki.Template{{Type: r.attribute, Value: v}})
 	}
 	o.AllowsMechanism(cryptoki.CKM_AES_GCM)
-	o.Mixed()
+	o.mixed()
 	_ = o.String()
 	o.SecurityContext()
 	o.Size()

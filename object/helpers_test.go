@@ -115,3 +115,6 @@ func wantBools(t rapid.TB, o *Object, list ...any) {
 		}
 	}
 }
+
+// mixed tells whether the key has or had purposes that conflict.
+func (o *Object) mixed() bool { return conflictOf(o.rules.kind, o.granted) != nil }

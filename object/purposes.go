@@ -150,8 +150,3 @@ func (o *Object) Narrowed() *Object {
 	}
 	return n
 }
-
-// Mixed says that the key has or had purposes that conflict, as a secret key
-// made for all purposes at once has. Such a key must neither wrap a sensitive key
-// nor unwrap or derive one that can be used.
-func (o *Object) Mixed() bool { return conflictOf(o.rules.kind, o.granted) != nil }

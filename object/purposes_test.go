@@ -60,8 +60,8 @@ func TestPurposesMade(t *testing.T) {
 			if o == nil {
 				return
 			}
-			if o.Mixed() != c.mixed {
-				t.Errorf("Mixed is %v", o.Mixed())
+			if o.mixed() != c.mixed {
+				t.Errorf("mixed is %v", o.mixed())
 			}
 			for _, u := range usage {
 				if _, want := c.purposes.Find(u.attribute); o.Permits(u.attribute) != want {
@@ -99,7 +99,7 @@ func TestPurposesOverTime(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				mixed := o.Mixed()
+				mixed := o.mixed()
 				for i, step := range c.steps {
 					n, err := change(o, step)
 					want := cryptoki.CKR_OK
@@ -113,8 +113,8 @@ func TestPurposesOverTime(t *testing.T) {
 					if n == nil {
 						return
 					}
-					if o = n; o.Mixed() != mixed {
-						t.Errorf("Mixed became %v", o.Mixed())
+					if o = n; o.mixed() != mixed {
+						t.Errorf("mixed became %v", o.mixed())
 					}
 				}
 			})
