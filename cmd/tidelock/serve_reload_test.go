@@ -8,7 +8,47 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"tidelock.dev/tidelock/client"
+	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/wire"
 )
+
+// TestReloadTickets turns tickets off while the server runs.
+func TestReloadTickets(t *testing.T) {
+	h := testHome(t, "[log]\nformat = \"json\"\n")
+	d := startServe(t, h, nil)
+	d.log.until(`"msg":"serving"`)
+	ticket := func() bool {
+		c, err := client.Dial(h.Socket(), "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		var opened wire.OpenSessionReply
+		flags := uint64(cryptoki.CKF_SERIAL_SESSION | cryptoki.CKF_RW_SESSION)
+		if err := c.Do(wire.CallOpenSession, 0, &wire.OpenSessionRequest{Flags: flags}, &opened); err != nil {
+			t.Fatal(err)
+		}
+		var reply wire.LoginReply
+		request := wire.LoginRequest{User: uint64(cryptoki.CKU_USER), PIN: wire.Secret("87654321")}
+		if err := c.Do(wire.CallLogin, cryptoki.SessionHandle(opened.Session), &request, &reply); err != nil {
+			t.Fatal(err)
+		}
+		return len(reply.Ticket) > 0
+	}
+	if !ticket() {
+		t.Error("no ticket by default")
+	}
+	configure(t, h, "[log]\nformat = \"json\"\n[login]\nticket_lifetime = \"0\"\n")
+	if err := d.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	d.log.until("configuration read again")
+	if ticket() {
+		t.Error("a ticket after they were turned off")
+	}
+}
 
 // TestReloadMetrics moves the address at which Prometheus asks while the server runs.
 func TestReloadMetrics(t *testing.T) {
