@@ -182,9 +182,9 @@ func partitionCreateCommand() *cobra.Command {
 		Long: `create sets room aside for a partition and gives it a slot and a serial number. It is
 assigned to nobody and not initialised: client assign and partition init are next.
 
-From firmware 7.7.0 on a partition is of version 0, which keeps keys in the HSM, or of
-version 1, whose keys may leave it under the partition's own key; without
---partition-version it is of version 0.`,
+From firmware 7.7.0 on a partition is of version 0, which is as partitions were before, or
+of version 1, which has a Limited Crypto Officer and keys with authorization data of
+their own; without --partition-version it is of version 0.`,
 		Example: "  tidelock partition create payments\n  tidelock partition create archive --size all --pin-file so.pin\n  tidelock partition create cards --partition-version 1",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
