@@ -184,7 +184,11 @@ func parseLine(text []byte, v any) error {
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
+	err := d.Decode(v)
+	if kind := (*json.UnmarshalTypeError)(nil); errors.As(err, &kind) {
+		return fmt.Errorf("the line is not JSON of the expected form: it has a %s where it cannot be", kind.Value)
+	}
+	if err != nil {
 		return fmt.Errorf("the line is not JSON of the expected form: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
