@@ -466,6 +466,25 @@ func TestAdministeringWhileInitializing(t *testing.T) {
 	}
 }
 
+// Whoever has no PIN cannot use up the numbers of partitions, which are never given out again.
+func TestRefusedInitializationTakesNoNumber(t *testing.T) {
+	number := func(attempts int) uint32 {
+		b := newHSM(t)
+		c := b.app()
+		for range attempts {
+			want(t, "a short PIN", c.initPartition(0, "again", "1"), cryptoki.CKR_PIN_LEN_RANGE)
+		}
+		c.must(c.initPartition(0, "again", soPIN))
+		auditor := b.dial(owner)
+		auditor.must(auditor.hello(newIdentity()))
+		entries := auditor.auditEntries()
+		return entries[len(entries)-1].Record.Partition
+	}
+	if one, many := number(0), number(10); one != many {
+		t.Errorf("the partition has number %d after ten attempts, %d after none", many, one)
+	}
+}
+
 // A change that erases has to be asked for as one.
 func TestDestructivePolicy(t *testing.T) {
 	b := newHSM(t)

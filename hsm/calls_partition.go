@@ -2,6 +2,7 @@ package hsm
 
 import (
 	"slices"
+	"sync"
 
 	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
@@ -56,6 +57,7 @@ func (r *request) partitionInit(q *wire.PartitionInitRequest, p *wire.PartitionI
 	// Whoever administers does not wait for the password hashes of this.
 	draft, err := part.Initialize(r.actor(), id, identity, pin, domain)
 	if err != nil {
+		h.numbers.unused(id)
 		return err
 	}
 	h.acts.Lock()
@@ -102,9 +104,36 @@ func (r *request) initial(q *wire.PartitionInitRequest, p *wire.PartitionInitRep
 	return part, i, nil
 }
 
-// reserve gives out a partition number ahead of its use. One that is not used is lost,
-// which costs nothing.
+// numbers are partition numbers that were reserved and not used. They are used next, since
+// anybody who is assigned to a partition may try to initialise it.
+type numbers struct {
+	mu   sync.Mutex
+	list []partition.ID // guarded by mu
+}
+
+func (n *numbers) unused(id partition.ID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.list = append(n.list, id)
+}
+
+func (n *numbers) take() (id partition.ID, there bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	last := len(n.list) - 1
+	if last < 0 {
+		return 0, false
+	}
+	id, n.list = n.list[last], n.list[:last]
+	return id, true
+}
+
+// reserve gives out a partition number ahead of its use. One that is neither used nor given
+// back is lost, which costs nothing.
 func (h *HSM) reserve() (id partition.ID, err error) {
+	if id, there := h.numbers.take(); there {
+		return id, nil
+	}
 	err = h.store.Update(func(w keystore.Writer) error {
 		return h.edit(w, func(r *record) error {
 			id = r.take()

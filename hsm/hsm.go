@@ -62,7 +62,8 @@ type HSM struct {
 	refreshing   sync.Mutex             // held while state is replaced
 	// acts is held by whoever administers, from the first look that counts to the last change.
 	// A lost officer needs nothing of it: the update that counts the PIN is enough.
-	acts sync.Mutex
+	acts    sync.Mutex
+	numbers numbers
 	// serving is held for reading by every call but those of whileUpdating, and by whoever
 	// sweeps; a firmware update takes it whole. updating is that update.
 	serving  sync.RWMutex

@@ -153,8 +153,7 @@ func zeroizePartition(w keystore.Writer, r *record, p *partition.Partition, i pa
 	return r.replace(w, s, draft)
 }
 
-// replace puts a draft, made for the number that was given out last, in the place of a
-// slot's partition.
+// replace puts a draft in the place of a slot's partition.
 func (r *record) replace(w keystore.Writer, s *slot, draft *partition.Draft) error {
 	if err := draft.Write(w); err != nil {
 		return err
