@@ -279,11 +279,11 @@ func TestCrypto11Threads(t *testing.T) {
 				digest := sum(crypto.SHA256, text)
 				signature, err := ecKey.Sign(rand.Reader, digest, crypto.SHA256)
 				if err != nil || !ecdsa.VerifyASN1(ecKey.Public().(*ecdsa.PublicKey), digest, signature) {
-					t.Errorf("%s: ECDSA: %v", text, err)
+					t.Errorf("%s: ECDSA signature %x, %v", text, signature, err)
 				}
 				signature, err = rsaKey.Sign(rand.Reader, digest, crypto.SHA256)
 				if err != nil || rsa.VerifyPKCS1v15(rsaKey.Public().(*rsa.PublicKey), crypto.SHA256, digest, signature) != nil {
-					t.Errorf("%s: RSA: %v", text, err)
+					t.Errorf("%s: RSA signature %x, %v", text, signature, err)
 				}
 				nonce := append(make([]byte, 10), byte(worker), byte(i))
 				opened, err := gcm.Open(nil, nonce, gcm.Seal(nil, nonce, []byte(text), nil), nil)
