@@ -124,7 +124,7 @@ func startJavaServer(t *testing.T) *javaServer {
 		"ec":  {"-keyalg", "EC", "-groupname", "secp256r1", "-sigalg", "SHA256withECDSA"},
 		"rsa": {"-keyalg", "RSA", "-keysize", "2048", "-sigalg", "SHA256withRSA"},
 	} {
-		// By -providername the token generates the key; else Java does, and puts it there.
+		// By -providername the token generates an RSA key; else Java does, and puts it there.
 		keytool(append([]string{"-genkeypair", "-providername", "SunPKCS11-Tidelock", "-alias", alias, "-dname", "CN=" + alias, "-validity", "2", "-ext", "SAN=DNS:localhost"}, kind...)...)
 		roots = append(roots, keytool("-exportcert", "-rfc", "-alias", alias)...)
 	}
