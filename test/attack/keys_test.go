@@ -112,6 +112,26 @@ func TestTrojanWrappingKey(t *testing.T) {
 	})
 }
 
+// A04: a pair that is the attacker's own, whose private half decrypts.
+func TestOwnPair(t *testing.T) {
+	attack(t, func(t *testing.T, l *lab) {
+		public, private, err := l.GenerateKeyPair(l.session, mechanism(pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN),
+			attributes(pkcs11.CKA_MODULUS_BITS, 2048, pkcs11.CKA_WRAP, true), attributes(pkcs11.CKA_DECRYPT, true))
+		l.made(t, public, err)
+		l.made(t, private, err)
+		oaep := mechanism(pkcs11.CKM_RSA_PKCS_OAEP, pkcs11.NewOAEPParams(pkcs11.CKM_SHA256, pkcs11.CKG_MGF1_SHA256, pkcs11.CKZ_DATA_SPECIFIED, nil))
+		for _, target := range []string{"T1", "T3", "T4", "T6"} {
+			blob, err := l.WrapKey(l.session, oaep, public, l.targets[target].handle)
+			refused(t, target, err, pkcs11.CKR_KEY_NOT_WRAPPABLE, pkcs11.CKR_KEY_SIZE_RANGE)
+			if err != nil || l.DecryptInit(l.session, oaep, private) != nil {
+				continue
+			}
+			value, _ := l.Decrypt(l.session, blob)
+			l.leaked(t, target, value)
+		}
+	})
+}
+
 // opened is what an attacker makes of a blob who knows the key over it.
 func opened(key, blob []byte) []byte {
 	block, err := aes.NewCipher(key)
