@@ -2,6 +2,7 @@ package attack
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/miekg/pkcs11"
@@ -129,17 +130,22 @@ func TestOperationStates(t *testing.T) {
 // C15, D09: handles of another slot, and such as nobody has.
 func TestForeignHandles(t *testing.T) {
 	attack(t, func(t *testing.T, l *lab) {
+		// Session objects count from the same number in each slot: the other's newest is one
+		// that this slot does not have yet.
+		mine := l.objects(t)
 		for _, other := range labs {
 			if other == l {
 				continue
 			}
-			for name, target := range other.targets {
-				if l.GetObjectSize(l.session, target.handle); target.handle == l.targets[name].handle {
-					continue // another object of the same number
-				}
-				_, err := l.read(target.handle, pkcs11.CKA_LABEL)
-				refused(t, name, err, pkcs11.CKR_OBJECT_HANDLE_INVALID)
+			h, err := other.generate()
+			for err == nil && slices.Contains(mine, h) {
+				other.drop(h)
+				h, err = other.generate()
 			}
+			other.made(t, h, err)
+			_, err = l.read(h, pkcs11.CKA_LABEL)
+			refused(t, "a key of the other slot", err, pkcs11.CKR_OBJECT_HANDLE_INVALID)
+			other.clean(t)
 		}
 		for _, h := range []pkcs11.ObjectHandle{0, 1 << 62, ^pkcs11.ObjectHandle(0)} {
 			_, err := l.read(h, pkcs11.CKA_LABEL)
