@@ -19,7 +19,7 @@ func (s *Session) generator(m *cryptoki.Mechanism, flag cryptoki.Flags, t crypto
 	}
 	for _, sized := range []cryptoki.AttributeType{cryptoki.CKA_MODULUS_BITS, cryptoki.CKA_VALUE_LEN} {
 		value, _ := t.Find(sized)
-		if size, given := cryptoki.ParseULong(value); given && size <= mostKey {
+		if size, given := cryptoki.ParseULong(value); given && size <= mostKey && offer.makes(size) {
 			if err := offer.permit(flag, size, s.partition.Approved()); err != nil {
 				return offer, err
 			}
@@ -28,8 +28,8 @@ func (s *Session) generator(m *cryptoki.Mechanism, flag cryptoki.Flags, t crypto
 	return offer, nil
 }
 
-// mostKey is above every size that a key can have; what a template says beyond it is for
-// the mechanism to refuse.
+// mostKey is above every size that a key can have. What the mechanism makes at no level is
+// for the mechanism to refuse.
 const mostKey = 1 << 20
 
 // boolIn reads a CK_BBOOL from a template. What is not one is found by the rules of

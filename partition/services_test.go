@@ -106,9 +106,12 @@ func TestLegacyKey(t *testing.T) {
 	w.set(map[policy.ID]uint64{policy.NonFIPS: 0})
 	code(t, use(mech.Sign, priv), cryptoki.CKR_KEY_SIZE_RANGE)
 	code(t, use(mech.Verify, pub), cryptoki.CKR_OK)
-	m := cryptoki.New(cryptoki.CKM_GENERIC_SECRET_KEY_GEN)
-	_, err := s.GenerateKey(partition.Token{}, &m, cryptoki.Template{{Type: cryptoki.CKA_VALUE_LEN, Value: cryptoki.ULong(uint64(8))}})
+	m := cryptoki.New(cryptoki.CKM_RSA_PKCS_KEY_PAIR_GEN)
+	_, _, err := s.GenerateKeyPair(partition.Token{}, &m, cryptoki.Template{{Type: cryptoki.CKA_MODULUS_BITS, Value: cryptoki.ULong(uint64(1024))}}, nil)
 	code(t, err, cryptoki.CKR_KEY_SIZE_RANGE)
+	m = cryptoki.New(cryptoki.CKM_AES_KEY_GEN)
+	_, err = s.GenerateKey(partition.Token{}, &m, cryptoki.Template{{Type: cryptoki.CKA_VALUE_LEN, Value: cryptoki.ULong(uint64(15))}})
+	code(t, err, cryptoki.CKR_ATTRIBUTE_VALUE_INVALID)
 }
 
 func TestKeyDates(t *testing.T) {
