@@ -88,6 +88,7 @@ func runServer(ctx context.Context, h home.Home, o options) error {
 	}
 	harden.Process(d.log)
 	relaxGarbage()
+	preferHugePages()
 	if err := startRSA(d.log); err != nil {
 		return err
 	}
