@@ -72,6 +72,10 @@ test: deps build lint ## All tests: lint, race, fuzz seeds, C library, behaviour
 bench: deps build ## Measure against SoftHSM in one run
 	$(GO) run ./test/bench
 
+.PHONY: timing
+timing: ## See whether the time of a refusal tells its reason; on a machine that does nothing else
+	$(GO) run ./test/timing
+
 .PHONY: soak
 soak: deps build ## Work for 30 minutes with 64 sessions; fails on an error or growing memory
 	$(GO) run ./test/bench -soak 30m

@@ -72,6 +72,7 @@ var allowed = []row{
 	{"test/bench", "load", []string{"test/token"}},
 	{"test/behaviour", "the catalogue of rows and their scenarios, as files", nil},
 	{"test/behaviour/luna", "the vendor's functions for scripts", nil},
+	{"test/timing", "what takes how long, in process", []string{"cryptoki", "internal/secret", "mech", "seal"}},
 	{"test/token", "makes tokens for suites", nil},
 }
 
