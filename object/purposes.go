@@ -57,6 +57,9 @@ func purposeOf(t cryptoki.AttributeType) purposes {
 	return 0
 }
 
+// Had tells whether the key has, or ever had, the purpose that attribute t stands for.
+func (o *Object) Had(t cryptoki.AttributeType) bool { return o.granted&purposeOf(t) != 0 }
+
 // purposesOf collects the purposes that are true.
 func purposesOf(is func(cryptoki.AttributeType) bool) purposes {
 	var p purposes

@@ -133,6 +133,9 @@ func (s *Session) usableKey(f mech.Function, entry *mech.Mechanism, typ cryptoki
 	if !o.AllowsMechanism(typ) {
 		return nil, cryptoki.Errorf(cryptoki.CKR_MECHANISM_INVALID, "%v is not among the key's CKA_ALLOWED_MECHANISMS", typ)
 	}
+	if typ == cryptoki.CKM_RSA_X_509 && f == mech.Sign && o.Had(cryptoki.CKA_UNWRAP) {
+		return nil, cryptoki.Errorf(cryptoki.CKR_KEY_FUNCTION_NOT_PERMITTED, "a raw signature of a key that unwraps would open what is wrapped for it")
+	}
 	return r, nil
 }
 

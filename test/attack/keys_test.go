@@ -112,6 +112,30 @@ func TestTrojanWrappingKey(t *testing.T) {
 	})
 }
 
+// A raw signature is a decryption: a private key that unwraps, or once did, makes none.
+func TestRawSignatureOpensBlob(t *testing.T) {
+	attack(t, func(t *testing.T, l *lab) {
+		public, private, err := l.GenerateKeyPair(l.session, mechanism(pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN),
+			attributes(pkcs11.CKA_MODULUS_BITS, 2048), attributes(pkcs11.CKA_UNWRAP, true, pkcs11.CKA_SIGN, true))
+		if l.profile == "strict" {
+			refused(t, "C_GenerateKeyPair", err, pkcs11.CKR_TEMPLATE_INCONSISTENT)
+			return
+		}
+		l.made(t, public, err)
+		l.drop(private)
+		_, err = l.sign(pkcs11.CKM_RSA_X_509, private, make([]byte, 256))
+		refused(t, "raw", err, pkcs11.CKR_KEY_FUNCTION_NOT_PERMITTED)
+		if err := l.SetAttributeValue(l.session, private, attributes(pkcs11.CKA_UNWRAP, false)); err != nil {
+			t.Fatal(err)
+		}
+		_, err = l.sign(pkcs11.CKM_RSA_X_509, private, make([]byte, 256))
+		refused(t, "raw, afterwards", err, pkcs11.CKR_KEY_FUNCTION_NOT_PERMITTED)
+		if _, err := l.sign(pkcs11.CKM_SHA256_RSA_PKCS, private, []byte("a letter")); err != nil {
+			t.Errorf("a padded signature: %v", err)
+		}
+	})
+}
+
 // A04: a pair that is the attacker's own, whose private half decrypts.
 func TestOwnPair(t *testing.T) {
 	attack(t, func(t *testing.T, l *lab) {
