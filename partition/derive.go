@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/mech"
 	"tidelock.dev/tidelock/object"
@@ -19,31 +18,11 @@ const (
 //
 // The checks are those of docs/check-order.md, "Keys".
 func (s *Session) DeriveKey(token Token, m *cryptoki.Mechanism, base cryptoki.ObjectHandle, t cryptoki.Template) (cryptoki.ObjectHandle, error) {
-	offer, err := s.partition.offer(m.Type, useToDerive.flag)
-	if err != nil {
-		return 0, err
-	}
-	b, err := s.key(base, useToDerive.handle)
-	if err != nil {
-		return 0, err
-	}
-	if err := s.fits(useToDerive, offer, b); err != nil {
-		return 0, err
-	}
-	if t, err = b.object.Impose(cryptoki.CKA_DERIVE_TEMPLATE, t); err != nil {
-		return 0, err
-	}
-	durable := boolIn(t, cryptoki.CKA_TOKEN, false)
-	if made, err := s.created(token, durable); made != nil || err != nil {
+	from, made, err := s.makeFrom(useToDerive, token, m.Type, base, t)
+	if made != nil || err != nil {
 		return first(made), err
 	}
-	if err := s.partition.mayManage(); err != nil {
-		return 0, err
-	}
-	t, guard, err := s.admit(t)
-	if err != nil {
-		return 0, err
-	}
+	t = from.template
 	typ := cryptoki.CKK_GENERIC_SECRET
 	if v, given := t.Find(cryptoki.CKA_KEY_TYPE); given {
 		n, ok := cryptoki.ParseULong(v)
@@ -53,29 +32,22 @@ func (s *Session) DeriveKey(token Token, m *cryptoki.Mechanism, base cryptoki.Ob
 		typ = cryptoki.KeyType(n)
 	}
 	ctx := s.context(object.Derived, m.Type)
-	ctx.Base = b.object
+	ctx.Base = from.key.object
 	if err := object.Check(ctx, cryptoki.CKO_SECRET_KEY, typ, t); err != nil {
 		return 0, err
 	}
-	if err := s.mayHold(durable, true); err != nil {
+	if err := s.mayHold(from.durable, true); err != nil {
 		return 0, err
 	}
-	o, err := derived(ctx, offer, m, b, typ, t)
+	o, err := derived(ctx, from, m, typ, t)
 	if err != nil {
 		return 0, err
 	}
-	if o, err = guard.on(o); err != nil {
-		return 0, err
-	}
-	handles, err := s.keep(token, creation{member: s.member, event: audit.EventKeyDerive, mechanism: audit.Some(m.Type), source: base, gone: useToDerive.handle}, o)
-	if err == nil {
-		s.served(offer.approved(useToDerive.flag, m, b))
-	}
-	return first(handles), err
+	return s.keepMade(useToDerive, token, m, from, o)
 }
 
 // derived makes the new key. Errors: CKR_KEY_SIZE_RANGE, and the mechanism's.
-func derived(ctx object.Context, offer service, m *cryptoki.Mechanism, base *resident, typ cryptoki.KeyType, t cryptoki.Template) (*object.Object, error) {
+func derived(ctx object.Context, from source, m *cryptoki.Mechanism, typ cryptoki.KeyType, t cryptoki.Template) (*object.Object, error) {
 	var length uint64
 	if v, given := t.Find(cryptoki.CKA_VALUE_LEN); given {
 		length, _ = cryptoki.ParseULong(v)
@@ -83,11 +55,11 @@ func derived(ctx object.Context, offer service, m *cryptoki.Mechanism, base *res
 			return nil, err
 		}
 	}
-	key, err := base.parsedKey()
+	key, err := from.key.parsedKey()
 	if err != nil {
 		return nil, err
 	}
-	value, err := offer.Derive(m, key, int(length))
+	value, err := from.Derive(m, key, int(length))
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/mech"
 	"tidelock.dev/tidelock/object"
@@ -13,31 +12,11 @@ import (
 //
 // The checks are those of docs/check-order.md, "Keys".
 func (s *Session) UnwrapKey(token Token, m *cryptoki.Mechanism, unwrapping cryptoki.ObjectHandle, wrapped []byte, t cryptoki.Template) (cryptoki.ObjectHandle, error) {
-	offer, err := s.partition.offer(m.Type, useToUnwrap.flag)
-	if err != nil {
-		return 0, err
-	}
-	u, err := s.key(unwrapping, useToUnwrap.handle)
-	if err != nil {
-		return 0, err
-	}
-	if err := s.fits(useToUnwrap, offer, u); err != nil {
-		return 0, err
-	}
-	if t, err = u.object.Impose(cryptoki.CKA_UNWRAP_TEMPLATE, t); err != nil {
-		return 0, err
-	}
-	durable := boolIn(t, cryptoki.CKA_TOKEN, false)
-	if made, err := s.created(token, durable); made != nil || err != nil {
+	from, made, err := s.makeFrom(useToUnwrap, token, m.Type, unwrapping, t)
+	if made != nil || err != nil {
 		return first(made), err
 	}
-	if err := s.partition.mayManage(); err != nil {
-		return 0, err
-	}
-	t, guard, err := s.admit(t)
-	if err != nil {
-		return 0, err
-	}
+	t = from.template
 	class, typ, err := s.unwrappable(t)
 	if err != nil {
 		return 0, err
@@ -46,17 +25,17 @@ func (s *Session) UnwrapKey(token Token, m *cryptoki.Mechanism, unwrapping crypt
 	if err := object.Check(ctx, class, typ, t); err != nil {
 		return 0, err
 	}
-	if err := s.mayHold(durable, true); err != nil {
+	if err := s.mayHold(from.durable, true); err != nil {
 		return 0, err
 	}
 	if padded(m.Type) && s.partition.denies(policy.CBCPad) && len(wrapped) <= leastPadded {
 		return 0, cryptoki.Errorf(cryptoki.CKR_WRAPPED_KEY_LEN_RANGE, "partition policy %d: CBC-PAD unwraps keys of %d bytes and more", policy.CBCPad, leastPadded)
 	}
-	key, err := u.parsedKey()
+	key, err := from.key.parsedKey()
 	if err != nil {
 		return 0, err
 	}
-	plain, err := offer.Unwrap(m, key, wrapped)
+	plain, err := from.Unwrap(m, key, wrapped)
 	if err != nil {
 		return 0, err
 	}
@@ -65,14 +44,7 @@ func (s *Session) UnwrapKey(token Token, m *cryptoki.Mechanism, unwrapping crypt
 	if err != nil {
 		return 0, err
 	}
-	if o, err = guard.on(o); err != nil {
-		return 0, err
-	}
-	handles, err := s.keep(token, creation{member: s.member, event: audit.EventUnwrap, mechanism: audit.Some(m.Type), source: unwrapping, gone: useToUnwrap.handle}, o)
-	if err == nil {
-		s.served(offer.approved(useToUnwrap.flag, m, u))
-	}
-	return first(handles), err
+	return s.keepMade(useToUnwrap, token, m, from, o)
 }
 
 // unwrappable tells what a template says is unwrapped, and whether that may be.
