@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/miekg/pkcs11"
 
-	"tidelock.dev/tidelock/test/behaviour/luna"
+	"tidelock.dev/tidelock/internal/luna"
 )
 
 // authorizeCalls are the vendor's calls about a key's own authorization.

@@ -8,7 +8,7 @@ import (
 	"github.com/miekg/pkcs11"
 
 	"tidelock.dev/tidelock/cryptoki"
-	"tidelock.dev/tidelock/test/behaviour/luna"
+	"tidelock.dev/tidelock/internal/luna"
 )
 
 func whoseOf(word string) (luna.Whose, error) {

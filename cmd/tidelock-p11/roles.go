@@ -9,7 +9,7 @@ import (
 
 	"github.com/miekg/pkcs11"
 
-	"tidelock.dev/tidelock/test/behaviour/luna"
+	"tidelock.dev/tidelock/internal/luna"
 )
 
 // roleCalls are the calls about slots, tokens and roles.

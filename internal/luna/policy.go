@@ -1,7 +1,7 @@
 package luna
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/../../../clib/include
+#cgo CFLAGS: -I${SRCDIR}/../../clib/include
 #include "tidelock/vendor.h"
 
 typedef CK_RV (*get_set)(CK_SLOT_ID, CK_ULONG_PTR, CK_ULONG_PTR, CK_ULONG_PTR, CK_ULONG_PTR);

@@ -1,7 +1,7 @@
 package luna
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/../../../clib/include
+#cgo CFLAGS: -I${SRCDIR}/../../clib/include
 #include <stdlib.h>
 #include "tidelock/vendor.h"
 

@@ -1,7 +1,7 @@
 package luna
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/../../../clib/include
+#cgo CFLAGS: -I${SRCDIR}/../../clib/include
 #include "tidelock/vendor.h"
 
 typedef CK_RV (*wait)(CK_FLAGS, CK_SLOT_ID_PTR, CK_VOID_PTR);

@@ -3,7 +3,7 @@
 package luna
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/../../../clib/include
+#cgo CFLAGS: -I${SRCDIR}/../../clib/include
 #include <dlfcn.h>
 #include <stdlib.h>
 #include "tidelock/vendor.h"
