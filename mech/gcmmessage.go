@@ -19,6 +19,16 @@ type Message struct {
 	TagBits   uint64
 	AAD, Data []byte
 	Tag       []byte // of a decryption
+	// Budget gives the key's IVs that are made at random; nil where nobody counts them.
+	Budget Budget
+}
+
+// Budget is how many IVs may be made at random for a key (SP 800-38D, 8.3). It is safe for
+// concurrent use.
+type Budget interface {
+	// Take counts one before it is made. Error: CKR_KEY_EXHAUSTED when none is left, and those
+	// of whoever keeps the count.
+	Take() error
 }
 
 // Sealed is what became of a message. All of it is the caller's.
@@ -33,7 +43,7 @@ type Sealed struct {
 }
 
 // gcmLeastRandom is how many bits of a generated IV are random at least (SP 800-38D, 8.2.2).
-// A key then encrypts 2^32 messages (8.3), which its users have to see to.
+// A key then encrypts 2^32 messages (8.3), which a Budget counts.
 const gcmLeastRandom = 96
 
 // messages completes a table entry with Message, whose checks are those of keyed, and
@@ -70,6 +80,11 @@ func messageGCM(f Function, m *Message, k *aesKey) (Sealed, error) {
 	}
 	if bits := uint64(8 * len(m.IV)); m.FixedBits > bits || bits-m.FixedBits < gcmLeastRandom {
 		return Sealed{}, badParameter("an IV of %d bits, %d of them fixed, where at least %d are generated", bits, m.FixedBits, gcmLeastRandom)
+	}
+	if m.Budget != nil {
+		if err := m.Budget.Take(); err != nil {
+			return Sealed{}, err
+		}
 	}
 	if len(m.IV) == gcmUsualIV {
 		return k.sealRandom(m)

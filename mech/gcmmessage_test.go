@@ -123,3 +123,55 @@ func TestGCMMessageRefuses(t *testing.T) {
 		})
 	}
 }
+
+// some is a budget of so many.
+type some int
+
+func (s *some) Take() error {
+	if *s--; *s < 0 {
+		return cryptoki.CKR_KEY_EXHAUSTED
+	}
+	return nil
+}
+
+// What draws an IV, and nothing else, takes from the key's budget, once all else is checked.
+func TestGCMMessageBudget(t *testing.T) {
+	entry, _ := Lookup(cryptoki.CKM_AES_GCM)
+	key := aesSecret().secret(t, cryptoki.CKK_AES).private
+	iv := make([]byte, 12)
+	sealed, err := entry.Message(Encrypt, &Message{IV: iv, TagBits: 128, Generator: cryptoki.CKG_GENERATE}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name  string
+		f     Function
+		m     Message
+		takes some
+		code  cryptoki.RV
+	}{
+		{"the usual", Encrypt, Message{IV: iv, TagBits: 128, Generator: cryptoki.CKG_GENERATE}, 1, cryptoki.CKR_OK},
+		{"random", Encrypt, Message{IV: iv, TagBits: 128, Generator: cryptoki.CKG_GENERATE_RANDOM}, 1, cryptoki.CKR_OK},
+		{"a long IV", Encrypt, Message{IV: make([]byte, 20), FixedBits: 8, TagBits: 96, Generator: cryptoki.CKG_GENERATE}, 1, cryptoki.CKR_OK},
+		{"the caller's", Encrypt, Message{IV: iv, TagBits: 128}, 0, cryptoki.CKR_OK},
+		{"too many fixed bits", Encrypt, Message{IV: iv, FixedBits: 8, TagBits: 128, Generator: cryptoki.CKG_GENERATE}, 0, cryptoki.CKR_MECHANISM_PARAM_INVALID},
+		{"a counter", Encrypt, Message{IV: iv, TagBits: 128, Generator: cryptoki.CKG_GENERATE_COUNTER}, 0, cryptoki.CKR_MECHANISM_PARAM_INVALID},
+		{"a decryption", Decrypt, Message{IV: sealed.IV, TagBits: 128, Tag: sealed.Tag, Generator: cryptoki.CKG_GENERATE}, 0, cryptoki.CKR_OK},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			left := some(1)
+			test.m.Budget = &left
+			_, err := entry.Message(test.f, &test.m, key)
+			if (err != nil || test.code != cryptoki.CKR_OK) && cryptoki.Code(err) != test.code {
+				t.Errorf("%v, want %v", err, test.code)
+			}
+			if 1-left != test.takes {
+				t.Errorf("took %d, want %d", 1-left, test.takes)
+			}
+			left = 0
+			if got, err := entry.Message(test.f, &test.m, key); test.takes == 1 && (cryptoki.Code(err) != cryptoki.CKR_KEY_EXHAUSTED || got.Output != nil || got.Tag != nil) {
+				t.Errorf("with nothing left: %v", err)
+			}
+		})
+	}
+}
