@@ -37,7 +37,16 @@ $(TEST_OUT)/autostart.passed: $(TEST_OUT)/autostart_test $(OUT)/libtidelock.so
 	timeout 60 $< $(OUT)/libtidelock.so
 	@touch $@
 
-test: $(TEST_OUT)/secret.plain.passed $(TEST_OUT)/autostart.passed $(CLIB_TESTS:%=$(TEST_OUT)/%.asan.passed) $(CLIB_TESTS:%=$(TEST_OUT)/%.tsan.passed) \
+# It exports what a program with another module has, as that module would.
+$(TEST_OUT)/load_test: test/load_test.c test/check.h $(HEADERS) test/rules.mk
+	@mkdir -p $(@D)
+	$(CC) $(LANGUAGE) $(WARNINGS) -g -O1 -rdynamic -o $@ $<
+
+$(TEST_OUT)/load.passed: $(TEST_OUT)/load_test $(OUT)/libtidelock.so
+	timeout 60 $< $(OUT)/libtidelock.so
+	@touch $@
+
+test: $(TEST_OUT)/load.passed $(TEST_OUT)/secret.plain.passed $(TEST_OUT)/autostart.passed $(CLIB_TESTS:%=$(TEST_OUT)/%.asan.passed) $(CLIB_TESTS:%=$(TEST_OUT)/%.tsan.passed) \
 	$(CLIB_TESTS:%=$(TEST_OUT)/%.plain.passed)
 
 .PHONY: test
