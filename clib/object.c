@@ -123,8 +123,15 @@ static CK_RV deny(CK_ATTRIBUTE *attribute, CK_RV rv) {
     return rv;
 }
 
+// short_of tells whether there is no room for length bytes where the caller wants a value. What
+// an earlier call has denied, and the caller has not set since, is no room at all.
+static bool short_of(const CK_ATTRIBUTE *attribute, size_t length) {
+    return attribute->pValue != NULL &&
+           (attribute->ulValueLen < length || attribute->ulValueLen == CK_UNAVAILABLE_INFORMATION);
+}
+
 static CK_RV give_bytes(CK_ATTRIBUTE *attribute, struct tl_bytes value) {
-    if (attribute->pValue != NULL && attribute->ulValueLen < value.length)
+    if (short_of(attribute, value.length))
         return deny(attribute, CKR_BUFFER_TOO_SMALL);
     if (attribute->pValue != NULL && value.length > 0)
         memcpy(attribute->pValue, value.data, value.length);
@@ -156,7 +163,7 @@ static CK_RV give_array(CK_ATTRIBUTE *attribute, struct tl_bytes value) {
     if (!tl_parse_template(value, &list))
         return deny(attribute, CKR_DEVICE_ERROR);
     CK_ULONG size = list.count * sizeof(CK_ATTRIBUTE);
-    if (attribute->pValue != NULL && attribute->ulValueLen < size)
+    if (short_of(attribute, size))
         return deny(attribute, CKR_BUFFER_TOO_SMALL);
     attribute->ulValueLen = size;
     CK_RV worst = CKR_OK;

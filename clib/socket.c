@@ -45,11 +45,23 @@ static bool connect_in(int fd, int directory, const char *path, const char *name
     return result == 0;
 }
 
+// above_streams moves a descriptor above the standard streams, which the program may have
+// closed: what it prints must not go to the server.
+static int above_streams(int fd) {
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int cause = errno;
+    close(fd);
+    errno = cause;
+    return moved;
+}
+
 static int connected(int directory, const char *path, const char *name) {
     struct stat owner;
     if (fstat(directory, &owner) != 0)
         return -1;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = above_streams(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (fd < 0)
         return -1;
     struct timeval patience = {.tv_sec = TL_PATIENCE_SECONDS};

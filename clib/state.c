@@ -139,10 +139,15 @@ static CK_RV open_locked(void) {
 }
 
 CK_RV tl_state_open(void) {
-    if (!tl_process_lock())
-        return CKR_HOST_MEMORY;
-    CK_RV rv = open_locked();
-    tl_process_unlock();
+    int cancellation;
+    // A thread that is cancelled in here would keep the lock for ever.
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellation);
+    CK_RV rv = CKR_HOST_MEMORY;
+    if (tl_process_lock()) {
+        rv = open_locked();
+        tl_process_unlock();
+    }
+    pthread_setcancelstate(cancellation, NULL);
     return rv;
 }
 

@@ -190,6 +190,21 @@ static void descriptors(void) {
     CHECK_RV(CKR_OK, sign(session));
 }
 
+// A program without standard streams opens its next file under their numbers, and
+// prints under them what is no frame.
+static void streams(void) {
+    pid_t next = fork();
+    if (next == 0) {
+        for (int fd = 0; fd < 3; fd++)
+            close(fd);
+        CHECK_RV(CKR_OK, C_Initialize(NULL));
+        for (int fd = 0; fd < 3; fd++)
+            CHECK(fcntl(fd, F_GETFD) < 0 && errno == EBADF);
+        _exit(0);
+    }
+    await(next);
+}
+
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 enum { SANITIZED = 1 };
 #else
@@ -265,6 +280,7 @@ int main(void) {
         fork_in_initialize(ways[i], 100);
     }
     descriptors();
+    streams();
     if (!SANITIZED) { // whose own locks do not survive, and whose memory would be shared too
         same_pid();
         shared_memory();

@@ -172,6 +172,9 @@ static void attributes(CK_SESSION_HANDLE session) {
     CHECK_RV(CKR_ATTRIBUTE_TYPE_INVALID, C_GetAttributeValue(session, FAKE_OBJECT, template, 5));
     CHECK(template[1].ulValueLen == 5 && template[3].ulValueLen == CK_UNAVAILABLE_INFORMATION &&
           template[4].ulValueLen == CK_UNAVAILABLE_INFORMATION);
+    // The length that a denial has left is no room.
+    template[0].ulValueLen = CK_UNAVAILABLE_INFORMATION;
+    CHECK_RV(CKR_BUFFER_TOO_SMALL, C_GetAttributeValue(session, FAKE_OBJECT, template, 1));
     CHECK_RV(CKR_OK, C_GetAttributeValue(session, FAKE_OBJECT, NULL, 0));
     CHECK_RV(CKR_ARGUMENTS_BAD, C_GetAttributeValue(session, FAKE_OBJECT, NULL, 1));
     CHECK_RV(CKR_ARGUMENTS_BAD, C_GetAttributeValue(session, FAKE_OBJECT, template, (CK_ULONG)1 << 61));

@@ -140,6 +140,29 @@ __attribute__((unused)) static void cancellation(CK_SESSION_HANDLE session) {
     fake_fault(fake, FAULT_NONE, 0, 0);
 }
 
+static void *cycling(void *argument) {
+    (void)argument;
+    for (;;) {
+        CHECK_RV(CKR_OK, C_Initialize(NULL));
+        atomic_store(&going, true);
+        CHECK_RV(CKR_OK, C_Finalize(NULL));
+        pthread_testcancel();
+    }
+    return NULL;
+}
+
+// A thread that is cancelled in C_Initialize does not keep others out of it.
+__attribute__((unused)) static void cancelled_at_the_start(void) {
+    for (int i = 0; i < 100; i++) {
+        pthread_t thread;
+        atomic_store(&going, false);
+        CHECK(pthread_create(&thread, NULL, cycling, NULL) == 0);
+        while (!atomic_load(&going))
+            sched_yield();
+        CHECK(pthread_cancel(thread) == 0 && pthread_join(thread, NULL) == 0);
+    }
+}
+
 static void *waiting(void *argument) {
     unsigned char byte;
     CHECK_RV(CKR_CRYPTOKI_NOT_INITIALIZED, C_GenerateRandom(*(CK_SESSION_HANDLE *)argument, &byte, 1));
@@ -230,8 +253,11 @@ int main(void) {
     CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session));
 #if !defined(__SANITIZE_ADDRESS__) // which leaves a cancelled thread's stack marked as in use
     cancellation(session);
-#endif
     CHECK_RV(CKR_OK, C_Finalize(NULL));
+    cancelled_at_the_start();
+#else
+    CHECK_RV(CKR_OK, C_Finalize(NULL));
+#endif
     finalize_under_load();
     finalize_frees();
     slot_events();
