@@ -15,7 +15,9 @@ enum {
     LEAST_FRAME = 4 << 10,   // a server that takes less is of no use
 };
 
-static bool hello(struct tl_connection *c, uint32_t level, const struct tl_application *application) {
+// hello returns 0, or why c is of no use: EPROTO, or EACCES for good, as for a program that
+// is another user than before.
+static int hello(struct tl_connection *c, uint32_t level, const struct tl_application *application) {
     char program[64];
     size_t length = strnlen(program_invocation_short_name, sizeof program);
     memcpy(program, program_invocation_short_name, length);
@@ -38,22 +40,22 @@ static bool hello(struct tl_connection *c, uint32_t level, const struct tl_appli
                     tl_connection_receive(c, TL_CALL_HELLO, &header, &body);
     tl_wipe(&request.secret, sizeof request.secret);
     if (!answered)
-        return false;
+        return EPROTO;
     if (header.code != CKR_OK) {
         tl_debug("the server refuses this program: code 0x%lx", (unsigned long)header.code);
-        return false;
+        return header.code == CKR_ACTION_PROHIBITED ? EACCES : EPROTO;
     }
     struct tl_hello_reply reply;
     if (!tl_get_hello(&body, &reply) || reply.protocol != 1 || reply.max_frame < LEAST_FRAME) {
         tl_debug("the server speaks another protocol");
-        return false;
+        return EPROTO;
     }
     c->application = reply.application;
     c->boot = reply.boot;
     if ((reply.features & TL_SHARED_REPLIES) != 0 && c->passed >= 0)
         c->area = tl_area_map(c->passed);
     c->max_frame = reply.max_frame < TL_MAX_FRAME ? reply.max_frame : TL_MAX_FRAME;
-    return true;
+    return 0;
 }
 
 struct tl_connection *tl_connection_open(const struct tl_config *config, const struct tl_application *application) {
@@ -68,16 +70,16 @@ struct tl_connection *tl_connection_open(const struct tl_config *config, const s
     c->fd = c->in == NULL ? -1 : tl_socket_connect(config->socket);
     if (c->fd >= 0) {
         c->identity = tl_socket_identity(c->fd);
-        bool welcome = hello(c, config->level, application);
+        int refused = hello(c, config->level, application);
         if (c->passed >= 0)
             close(c->passed);
         c->passed = -1;
         c->greeted = true;
-        if (welcome) {
+        if (refused == 0) {
             tl_connection_rest(c);
             return c;
         }
-        errno = EPROTO;
+        errno = refused;
     }
     int cause = errno;
     tl_connection_close(c);

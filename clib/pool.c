@@ -30,6 +30,7 @@ static bool take_place(struct tl_pool *pool, unsigned *place) {
         i++;
     atomic_store(&pool->descriptors[i].fd, TAKEN);
     pool->count++;
+    pool->opening++;
     *place = i;
     return true;
 }
@@ -38,7 +39,11 @@ static bool take_place(struct tl_pool *pool, unsigned *place) {
 static void free_place(struct tl_pool *pool, unsigned place) {
     atomic_store(&pool->descriptors[place].fd, FREE);
     pool->count--;
-    pthread_cond_signal(&pool->returned);
+    // Whoever waits for a connection that others have must hear that there is none left.
+    if (pool->count == pool->opening)
+        pthread_cond_broadcast(&pool->returned);
+    else
+        pthread_cond_signal(&pool->returned);
 }
 
 // greet makes a server that has started anew take the process back, before any other
@@ -97,6 +102,7 @@ static struct tl_connection *open_at(struct tl_pool *pool, unsigned place) {
     struct tl_connection *c = wait_and_connect(pool);
     int cause = errno;
     pthread_mutex_lock(&pool->lock);
+    pool->opening--;
     if (c == NULL) {
         free_place(pool, place);
     } else {
@@ -154,6 +160,7 @@ static void bury(struct tl_pool *pool, struct tl_connection *c) {
 struct tl_connection *tl_pool_take(struct tl_pool *pool, bool fresh) {
     struct tl_connection *c = NULL;
     unsigned place;
+    int refused = 0; // why no new connection could be made
     pthread_mutex_lock(&pool->lock);
     while (!atomic_load(&pool->closing)) {
         if ((c = fresh && pool->count < TL_CONNECTIONS ? NULL : pop(pool)) != NULL) {
@@ -163,9 +170,19 @@ struct tl_connection *tl_pool_take(struct tl_pool *pool, bool fresh) {
                 return c;
             bury(pool, c);
             pthread_mutex_lock(&pool->lock);
-        } else if (take_place(pool, &place)) {
+        } else if (refused == 0 && take_place(pool, &place)) {
             pthread_mutex_unlock(&pool->lock);
-            return open_at(pool, place);
+            if ((c = open_at(pool, place)) != NULL)
+                return c;
+            // A program without descriptors, or with another user or root directory than
+            // before, has what it has.
+            refused = errno;
+            fresh = false;
+            pthread_mutex_lock(&pool->lock);
+        } else if (refused != 0 && pool->count == pool->opening) {
+            pthread_mutex_unlock(&pool->lock);
+            errno = refused;
+            return NULL;
         } else {
             pthread_cond_wait(&pool->returned, &pool->lock);
         }

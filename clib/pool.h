@@ -44,6 +44,7 @@ struct tl_pool {
     pthread_cond_t returned;
     struct tl_connection *idle; // the last that came back is the first to go
     unsigned idle_count, count;
+    unsigned opening; // of count, those that are not there yet
 
     // Every open descriptor, readable without the lock by a child that wants to
     // close its copies. identity is written first.
@@ -61,8 +62,8 @@ bool tl_pool_open(struct tl_pool *pool);
 
 // tl_pool_take returns a connection for one call. fresh asks for a new one: those
 // that idle may have died with the one that was just lost. A server that has gone
-// is waited for, TL_RETURN_SECONDS, and started where autostart may. NULL when no
-// server answers or the pool is closing.
+// is waited for, TL_RETURN_SECONDS, and started where autostart may. Where no new one can
+// be made, one that others have is waited for. NULL when there is none, or the pool is closing.
 struct tl_connection *tl_pool_take(struct tl_pool *pool, bool fresh);
 
 // tl_pool_give returns a connection, or buries it when it is lost.

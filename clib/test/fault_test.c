@@ -2,6 +2,7 @@
 // or with no descriptors left.
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -216,6 +217,41 @@ static void no_descriptors(void) {
     CHECK_RV(CKR_OK, info());
 }
 
+static void *drawing(void *wanted) {
+    unsigned char random[1000];
+    for (int i = 0; i < 20; i++)
+        CHECK_RV(*(CK_RV *)wanted, C_GenerateRandom(session, random, sizeof random));
+    return NULL;
+}
+
+static void draw(CK_RV wanted) {
+    pthread_t threads[8];
+    for (size_t i = 0; i < 8; i++)
+        CHECK(pthread_create(&threads[i], NULL, drawing, &wanted) == 0);
+    for (size_t i = 0; i < 8; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
+// Threads for which there are no descriptors share the connections that there are; when
+// those are lost, nobody waits for them.
+static void few_descriptors(void) {
+    struct rlimit limit, few;
+    unsigned connections = atomic_load(&fake->connections);
+    CHECK_RV(CKR_OK, info());
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    few = limit;
+    few.rlim_cur = 4; // of which one is the connection
+    CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    fake_fault(fake, FAULT_TRICKLE, TL_CALL_GENERATE_RANDOM, ~0U);
+    draw(CKR_OK);
+    CHECK(atomic_load(&fake->connections) <= connections + 1);
+    fake_fault(fake, FAULT_CLOSE, TL_CALL_SESSION_INFO, 1);
+    CHECK_RV(CKR_DEVICE_ERROR, info());
+    draw(CKR_DEVICE_ERROR);
+    fake_fault(fake, FAULT_NONE, 0, 0);
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
 // An area that says nonsense costs the connection, and nothing is read beyond it.
 static void nonsense(void) {
     static const enum fault faults[] = {FAULT_AREA_LENGTH, FAULT_AREA_SHORT, FAULT_AREA_OTHER, FAULT_AREA_TURN};
@@ -260,6 +296,7 @@ int main(void) {
     unsealed();
     closed_descriptors();
     no_descriptors();
+    few_descriptors();
     CHECK_RV(CKR_OK, C_Finalize(NULL));
     fake_stop();
     return 0;
