@@ -26,26 +26,12 @@
 package audit
 
 import (
+	"sync/atomic"
 	"time"
 
-	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/seal"
 )
-
-// Limits of the number of entries.
-const (
-	// DefaultLimit is how many entries a log takes before Append returns ErrFull: some
-	// four gigabytes.
-	DefaultLimit = 1 << 24
-	// Reserve is how many more it takes of events that have to be possible while the log
-	// is full (Event.WhenFull).
-	Reserve = 1 << 16
-)
-
-// ErrFull is returned by Append for an entry that the log has no room for; the act
-// must then not be done. It carries CKR_LOG_FULL.
-var ErrFull = cryptoki.Errorf(cryptoki.CKR_LOG_FULL, "audit: the log is full")
 
 // Config is what a log needs.
 type Config struct {
@@ -54,29 +40,28 @@ type Config struct {
 	// Serial is the HSM's serial number.
 	Serial string
 	Now    func() time.Time
-	// Limit is the number of entries; 0 is DefaultLimit.
-	Limit uint64
 }
 
-// Log is the audit log of one HSM. It is safe for concurrent use: all its state is
-// in the store.
+// Log is the audit log of one HSM. It is safe for concurrent use: all its state but a copy
+// of the settings is in the store.
 type Log struct {
-	serial  string
-	now     func() time.Time
-	limit   uint64
-	mac     *seal.MAC
-	sealing *seal.Key // over the signing key
+	serial   string
+	now      func() time.Time
+	mac      *seal.MAC
+	sealing  *seal.Key // over the signing key
+	settings atomic.Pointer[Settings]
+	full     atomic.Bool // the log may be full
 }
 
-// New gives access to the log of an HSM, which Create has to have made.
+// New gives access to the log of an HSM, which Create has to have made, with the default
+// settings: Load takes those of the store.
 func New(c Config) *Log {
 	l := &Log{
-		serial: c.Serial, now: c.Now, limit: c.Limit,
+		serial: c.Serial, now: c.Now,
 		mac: c.Key.Audit(), sealing: c.Key.Key(seal.NewContext("audit signing key")),
 	}
-	if l.limit == 0 {
-		l.limit = DefaultLimit
-	}
+	settings := defaultSettings
+	l.settings.Store(&settings)
 	return l
 }
 
@@ -92,23 +77,27 @@ func (l *Log) Create(w keystore.Writer, by Actor) error {
 	})
 }
 
-// Append records an act in the transaction that performs it. The record's time is
-// set here; texts that are too long are cut, and characters that do not print are
-// replaced.
+// Append records an act, if it is of a class that is recorded, in the transaction that
+// performs it. The record's time is set here; texts that are too long are cut, and
+// characters that do not print are replaced.
 //
 // It returns ErrFull when there is no room, and CKR_DEVICE_ERROR when the head of the
 // log is missing or is not what this HSM wrote.
 func (l *Log) Append(w keystore.Writer, r Record) error {
-	head, err := l.Head(w)
+	if !l.Settings().Classes.records(r.Event, r.Result) {
+		return nil
+	}
+	return l.Require(w, r)
+}
+
+// Require is Append for an act that is recorded whatever its class.
+func (l *Log) Require(w keystore.Writer, r Record) error {
+	tail, head, err := l.ends(w)
 	if err != nil {
 		return err
 	}
-	limit := l.limit
-	if r.Event.WhenFull() {
-		limit += Reserve
-	}
-	if head.Sequence >= limit {
-		return ErrFull
+	if written, err := l.room(head.Sequence-tail.Sequence, r); !written {
+		return err
 	}
 	return l.put(w, head, r)
 }

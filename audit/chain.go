@@ -68,13 +68,7 @@ func (p Position) macContext(kind string) seal.Context {
 	return seal.NewContext(kind).Uint64(p.Sequence).Bytes(p.Hash[:])
 }
 
-func (l *Log) encodeHead(p Position) []byte {
-	b := append(make([]byte, 0, headSize), headVersion)
-	b = binary.BigEndian.AppendUint64(b, p.Sequence)
-	b = append(b, p.Hash[:]...)
-	mac := l.mac.Sum(p.macContext("head"))
-	return append(b, mac[:]...)
-}
+func (l *Log) encodeHead(p Position) []byte { return l.encodePosition("head", p) }
 
 func (l *Log) encodeEntry(p Position, record []byte) []byte {
 	b := append(make([]byte, 0, entryHeader+len(record)), entryVersion)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
 )
@@ -37,33 +36,13 @@ const (
 // Checkpoint records that a checkpoint is made, and makes it of the log that ends
 // with this record. Errors as Append's.
 func (l *Log) Checkpoint(s keystore.Store, by Actor) (Checkpoint, error) {
-	var private ed25519.PrivateKey
-	err := s.View(func(r keystore.Reader) (err error) {
-		private, err = l.signingKey(r)
-		return err
-	})
+	a, err := l.attest(s, func(Usage) Record { return Record{Event: EventCheckpoint, Actor: by} })
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	defer secret.Wipe(private)
-	c := Checkpoint{Serial: l.serial, Key: publicKeyOf(private)}
-	err = s.Update(func(w keystore.Writer) error {
-		err := l.Append(w, Record{Event: EventCheckpoint, Result: cryptoki.CKR_OK, Actor: by})
-		if err != nil {
-			return err
-		}
-		if c.Position, err = l.Head(w); err != nil {
-			return err
-		}
-		e, err := l.entry(w, c.Sequence)
-		c.Time = e.Record.Time
-		return err
-	})
-	if err != nil {
-		return Checkpoint{}, err
-	}
-	// A signature cannot be taken back: what it is about is on the disk by now.
-	copy(c.Signature[:], ed25519.Sign(private, c.statement()))
+	defer secret.Wipe(a.private)
+	c := Checkpoint{Serial: l.serial, Position: a.last, Time: a.time, Key: publicKeyOf(a.private)}
+	copy(c.Signature[:], ed25519.Sign(a.private, c.statement()))
 	return c, nil
 }
 

@@ -15,6 +15,9 @@ const (
 	// The log itself.
 	EventLogCreate  Event = 1 // the first entry; the detail names the signing key
 	EventCheckpoint Event = 2 // a checkpoint was signed
+	EventLogConfig  Event = 3 // the Auditor changed the settings
+	EventLogExport  Event = 4 // a segment was signed
+	EventLogClear   Event = 5 // a segment's entries were taken out
 
 	// The HSM as a whole.
 	EventHSMCreate       Event = 20
@@ -53,12 +56,18 @@ const (
 
 	// Uses of keys, where they are logged.
 	EventKeyUse Event = 80
+
+	// Texts of applications.
+	EventExternal Event = 90 // CA_LogExternal; the detail is what the application says
 )
 
 // events names every event. The names are part of the exported form.
 var events = map[Event]string{
 	EventLogCreate:       "log-create",
 	EventCheckpoint:      "checkpoint",
+	EventLogConfig:       "log-config",
+	EventLogExport:       "log-export",
+	EventLogClear:        "log-clear",
 	EventHSMCreate:       "hsm-create",
 	EventHSMStart:        "hsm-start",
 	EventHSMStop:         "hsm-stop",
@@ -89,6 +98,7 @@ var events = map[Event]string{
 	EventAttributes:      "attributes",
 	EventAuthorize:       "authorize",
 	EventKeyUse:          "key-use",
+	EventExternal:        "external",
 }
 
 // unnamedEvent begins the name of an event that this version does not know.
@@ -115,16 +125,4 @@ func ParseEvent(name string) (Event, error) {
 		}
 	}
 	return 0, fmt.Errorf("audit: %q is no event", name)
-}
-
-// WhenFull tells whether the event is recorded in a full log too, out of Reserve: what
-// it takes to read the log, which is starts, stops, sessions, logins and checkpoints,
-// and that a role is locked, which a full log must not put off.
-func (e Event) WhenFull() bool {
-	switch e {
-	case EventHSMStart, EventHSMStop, EventOpenSession, EventCloseSession,
-		EventLogin, EventLogout, EventRoleLock, EventCheckpoint:
-		return true
-	}
-	return false
 }

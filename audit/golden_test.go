@@ -155,8 +155,8 @@ func TestGoldenIsRead(t *testing.T) {
 	}
 	g := readGolden(t)
 	f := g.fixture(t)
-	if end, err := f.Verify(f.store); err != nil || end.Sequence != uint64(len(goldenRecords)+2) {
-		t.Fatalf("the log ends at %d: %v", end.Sequence, err)
+	if end, err := f.Verify(f.store); err != nil || end.Newest != uint64(len(goldenRecords)+2) {
+		t.Fatalf("the log ends at %d: %v", end.Newest, err)
 	}
 	if got := f.export(1); !slices.EqualFunc(got, g.lines, bytes.Equal) {
 		t.Errorf("got\n%s\nwant\n%s", bytes.Join(got, []byte("\n")), bytes.Join(g.lines, []byte("\n")))

@@ -1,9 +1,6 @@
 package audit
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-
 	"tidelock.dev/tidelock/keystore"
 )
 
@@ -18,12 +15,8 @@ func (l *Log) Head(r keystore.Reader) (Position, error) {
 	if b == nil {
 		return Position{}, damaged(headFault("the record of its end is missing"))
 	}
-	if len(b) != headSize || b[0] != headVersion {
-		return Position{}, damaged(headFault("the record of its end is malformed"))
-	}
-	p := Position{Sequence: binary.BigEndian.Uint64(b[1:])}
-	copy(p.Hash[:], b[9:])
-	if !l.mac.Verify(p.macContext("head"), b[9+sha256.Size:]) {
+	p, ok := l.parsePosition("head", b)
+	if !ok {
 		return Position{}, damaged(headFault("the record of its end is not what this HSM wrote"))
 	}
 	return p, nil
@@ -46,7 +39,8 @@ func (l *Log) durableHead(s keystore.Store, then func(keystore.Reader, Position)
 }
 
 // Passes tells whether the log went through a position that was seen earlier. An
-// entry that is damaged gives CKR_DEVICE_ERROR with a *Fault.
+// entry that is damaged gives CKR_DEVICE_ERROR with a *Fault, one that was cleared
+// ErrCleared.
 func (l *Log) Passes(r keystore.Reader, p Position) (bool, error) {
 	head, err := l.Head(r)
 	if err != nil || p.Sequence > head.Sequence {

@@ -77,38 +77,6 @@ func TestAppendIsPartOfTheTransaction(t *testing.T) {
 	}
 }
 
-func TestFull(t *testing.T) {
-	const limit = 5
-	f := logOf(t, limit)
-	f.limit = limit
-	before := dump(t, f.store)
-	err := f.store.Update(func(w keystore.Writer) error { return f.Append(w, act(limit+1)) })
-	if !errors.Is(err, ErrFull) || cryptoki.Code(err) != cryptoki.CKR_LOG_FULL {
-		t.Errorf("an act in a full log: %v", err)
-	}
-	if dump(t, f.store) != before {
-		t.Error("the refused act left something")
-	}
-	// There is a reserve for what leads out of this state.
-	for _, e := range []Event{EventHSMStart, EventOpenSession, EventLogin, EventCloseSession, EventLogout, EventRoleLock, EventHSMStop} {
-		f.append(Record{Event: e})
-	}
-	f.checkpoint("when full")
-	if _, err := f.Verify(f.store); err != nil {
-		t.Error(err)
-	}
-	// The reserve ends too.
-	f.update(func(w keystore.Writer) error {
-		p := Position{Sequence: limit + Reserve - 1}
-		return w.Put(keystore.TableHSM, keyHead, f.encodeHead(p))
-	})
-	f.append(Record{Event: EventLogin})
-	err = f.store.Update(func(w keystore.Writer) error { return f.Append(w, Record{Event: EventLogin}) })
-	if !errors.Is(err, ErrFull) {
-		t.Errorf("a login behind the reserve: %v", err)
-	}
-}
-
 // A log whose end is not known is not gone on with.
 func TestAppendChecksTheHead(t *testing.T) {
 	for name, change := range map[string]func(head []byte) []byte{
@@ -231,7 +199,7 @@ func (f *fixture) stored(n uint64) (b []byte) {
 // BenchmarkAppend is what an entry costs beside the transaction.
 func BenchmarkAppend(b *testing.B) {
 	f := newLog(b)
-	f.limit = 1 << 40
+	f.settings.Store(&Settings{DefaultClasses, MaxLimit})
 	r := act(1)
 	b.ReportAllocs()
 	err := f.store.Update(func(w keystore.Writer) error {

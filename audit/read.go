@@ -19,18 +19,28 @@ type Page struct {
 	Newest uint64
 }
 
-// Read returns up to limit entries from the one with number from on, at most
-// MaxPage. From the number behind the newest entry on there are none; a higher one,
-// and 0, give CKR_ARGUMENTS_BAD. An entry that is not what this HSM wrote gives
-// CKR_DEVICE_ERROR with a *Fault.
+// Read returns up to limit entries from the one with number from on, or with 0 from the
+// oldest, at most MaxPage. From the number behind the newest entry on there are none; a higher
+// one, and that of an entry that was cleared, give CKR_ARGUMENTS_BAD. An entry that is not
+// what this HSM wrote gives CKR_DEVICE_ERROR with a *Fault.
 func (l *Log) Read(s keystore.Store, from uint64, limit int) (Page, error) {
-	head, err := l.durableHead(s, nil)
+	var tail Position
+	head, err := l.durableHead(s, func(r keystore.Reader, _ Position) (err error) {
+		tail, err = l.tail(r)
+		return err
+	})
 	if err != nil {
 		return Page{}, err
 	}
-	if from < 1 || from > head.Sequence+1 {
+	if from == 0 {
+		from = tail.Sequence + 1
+	}
+	if from <= tail.Sequence {
+		return Page{}, cleared(from, tail)
+	}
+	if from > head.Sequence+1 {
 		return Page{}, cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD,
-			"audit: there is no entry %d: the log has entries 1 to %d", from, head.Sequence)
+			"audit: there is no entry %d: the log has entries %d to %d", from, tail.Sequence+1, head.Sequence)
 	}
 	limit = min(max(limit, 0), MaxPage)
 	p := Page{Header: Header{Serial: l.serial, From: from}, Newest: head.Sequence}
@@ -79,10 +89,15 @@ func (l *Log) entry(r keystore.Reader, sequence uint64) (Entry, error) {
 	return e, nil
 }
 
-// position is the position of an entry, or with 0 the one before the first.
+// position is the position of an entry, or the one before the oldest. Error: ErrCleared for
+// one before that.
 func (l *Log) position(r keystore.Reader, sequence uint64) (Position, error) {
-	if sequence == 0 {
-		return Position{Hash: origin(l.serial)}, nil
+	tail, err := l.tail(r)
+	if err != nil || sequence == tail.Sequence {
+		return tail, err
+	}
+	if sequence < tail.Sequence {
+		return Position{}, cleared(sequence, tail)
 	}
 	e, err := l.entry(r, sequence)
 	return e.Position, err

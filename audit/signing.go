@@ -73,6 +73,16 @@ func (l *Log) signingKey(r keystore.Reader) (ed25519.PrivateKey, error) {
 	return ed25519.NewKeyFromSeed(seed.Expose()), nil
 }
 
+// publicKey is the public part of the signing key.
+func (l *Log) publicKey(r keystore.Reader) (PublicKey, error) {
+	private, err := l.signingKey(r)
+	if err != nil {
+		return PublicKey{}, err
+	}
+	defer secret.Wipe(private)
+	return publicKeyOf(private), nil
+}
+
 func publicKeyOf(private ed25519.PrivateKey) (k PublicKey) {
 	copy(k[:], private.Public().(ed25519.PublicKey))
 	return k

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -8,7 +9,9 @@ import (
 )
 
 // Verifier checks an exported log, line by line, without the HSM: that its entries
-// follow from one another, and that at each checkpoint it is what the HSM had signed.
+// follow from one another, and that at each checkpoint it is what the HSM had signed. The
+// log may be in several files that adjoin, and in segments, each of which ends with what the
+// HSM has signed of it.
 //
 // The chain alone shows a careless change; whoever rewrites the file can make a new
 // chain. A checkpoint shows every change before it, if it comes from a place that he
@@ -16,8 +19,14 @@ import (
 type Verifier struct {
 	checkpoints []NamedCheckpoint // in the order of their sequences
 	unseen      []NamedCheckpoint // those that the log has not come to
-	lines       int
+	lines       int               // of the file
+	first       uint64            // the first entry of all
+	named       string            // the key that entry 1 names, if it was seen
 	header      Header
+	begun       bool // header is one that was read
+	ended       bool // the segment has ended, and another may begin
+	sealed      uint64
+	key         PublicKey // of the segments
 	at          Position
 	proven      uint64
 	by          string
@@ -41,6 +50,10 @@ type Report struct {
 	// Checkpoint is its name.
 	Proven     uint64
 	Checkpoint string
+	// Sealed is the last entry of the last segment whose end was signed, 0 when none was;
+	// Key is what that was signed with.
+	Sealed uint64
+	Key    PublicKey
 	// Unused names the checkpoints that lie before the exported part.
 	Unused []string
 }
@@ -61,12 +74,22 @@ func NewVerifier(checkpoints ...NamedCheckpoint) (*Verifier, error) {
 	return &Verifier{checkpoints: sorted, unseen: sorted}, nil
 }
 
+// Next says that the lines of another file follow, which adjoins the one before.
+func (v *Verifier) Next() { v.lines = 0 }
+
+// Failed tells whether something was found to be wrong, which Finish tells.
+func (v *Verifier) Failed() bool { return v.err != nil || v.fault != nil }
+
 // Line checks the next line, given without its end. What is wrong is told by Finish.
 func (v *Verifier) Line(text []byte) {
 	v.lines++
 	switch {
 	case v.err != nil:
-	case v.lines == 1:
+	case v.fault == nil && v.begun && (v.lines == 1 || v.ended):
+		v.fault, v.err = v.adjoin(text)
+	case v.fault == nil && v.begun && bytes.HasPrefix(text, segmentPrefix):
+		v.fault = v.end(text)
+	case v.lines == 1 && v.fault == nil:
 		v.err = v.begin(text)
 	case v.fault == nil:
 		v.fault = v.entry(text)
@@ -81,6 +104,7 @@ func (v *Verifier) begin(text []byte) (err error) {
 		return err
 	}
 	h := v.header
+	v.begun, v.first = true, h.From
 	if len(v.checkpoints) > 0 && v.checkpoints[0].Serial != h.Serial {
 		return fmt.Errorf("the log says that it is of HSM %s, checkpoint %s is of %s", h.Serial, v.checkpoints[0].Name, v.checkpoints[0].Serial)
 	}
@@ -156,6 +180,9 @@ func (v *Verifier) namesKey(e Entry) *Fault {
 		return nil
 	case e.Record.Event != EventLogCreate:
 		return altered(1, "a log begins with the event %v, not %v", EventLogCreate, e.Record.Event)
+	}
+	v.named = e.Record.Detail
+	switch {
 	case len(v.checkpoints) == 0 || e.Record.Detail == v.checkpoints[0].Key.String():
 		return nil
 	}
@@ -178,7 +205,7 @@ func (v *Verifier) Finish() (Report, error) {
 	switch {
 	case v.err != nil:
 		return Report{}, v.err
-	case v.lines == 0:
+	case !v.begun:
 		return Report{}, errors.New("the file is empty")
 	case v.fault != nil:
 		return Report{}, v.fault
@@ -189,7 +216,7 @@ func (v *Verifier) Finish() (Report, error) {
 			Cause: fmt.Sprintf("the HSM signed at %s that the log went to entry %d; it ends earlier", c.Time.Format(timeLayout), c.Sequence)}
 	}
 	return Report{
-		Serial: v.header.Serial, First: v.header.From, Last: v.at.Sequence,
-		Proven: v.proven, Checkpoint: v.by, Unused: v.unused,
+		Serial: v.header.Serial, First: v.first, Last: v.at.Sequence,
+		Proven: v.proven, Checkpoint: v.by, Sealed: v.sealed, Key: v.key, Unused: v.unused,
 	}, nil
 }

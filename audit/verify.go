@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"tidelock.dev/tidelock/internal/secret"
 	"tidelock.dev/tidelock/keystore"
 )
 
@@ -13,27 +12,32 @@ const verifyBatch = 1024
 
 // Verify checks the whole log inside the HSM: that its entries are numbered without
 // a gap, that each is what this HSM wrote there and follows from the one before, that
-// the first names the signing key, and that the last is where the log is to end. It
-// returns that end.
+// the first of all names the signing key, and that the last is where the log is to end. It
+// returns where the log begins and ends. What was cleared is not looked at.
 //
 // A log that fails gives a *Fault with the first place that does not fit; other
 // errors are the store's. What was rolled back as a whole, the store with its head, fits:
 // only a checkpoint shows that (Verifier).
-func (l *Log) Verify(s keystore.Store) (Position, error) {
-	head, err := l.durableHead(s, l.nothingBehind)
+func (l *Log) Verify(s keystore.Store) (Usage, error) {
+	var tail Position
+	head, err := l.durableHead(s, func(r keystore.Reader, head Position) (err error) {
+		if tail, _, err = l.ends(r); err != nil {
+			return err
+		}
+		return l.nothingBehind(r, head)
+	})
 	if err != nil {
-		return Position{}, bare(err)
+		return Usage{}, bare(err)
 	}
-	at := Position{Hash: origin(l.serial)}
-	for at.Sequence < head.Sequence {
+	for at := tail; at != head; {
+		if at.Sequence >= head.Sequence {
+			return Usage{}, headFault(fmt.Sprintf("it ends at entry %d, but not with the hash that the record of its end has", head.Sequence))
+		}
 		if at, err = l.verifyFrom(s, at, head.Sequence); err != nil {
-			return Position{}, bare(err)
+			return Usage{}, bare(err)
 		}
 	}
-	if at != head {
-		return Position{}, headFault(fmt.Sprintf("it ends at entry %d, but not with the hash that the record of its end has", head.Sequence))
-	}
-	return head, nil
+	return Usage{tail.Sequence + 1, head.Sequence, l.Settings().Limit}, nil
 }
 
 // bare takes the return code off a fault.
@@ -104,12 +108,11 @@ func (l *Log) verifyEntry(r keystore.Reader, at Position, key, value []byte) (Po
 	if err != nil || n > 1 {
 		return e.Position, err
 	}
-	private, err := l.signingKey(r)
+	public, err := l.publicKey(r)
 	if err != nil {
 		return Position{}, err
 	}
-	defer secret.Wipe(private)
-	if e.Record.Event != EventLogCreate || e.Record.Detail != publicKeyOf(private).String() {
+	if e.Record.Event != EventLogCreate || e.Record.Detail != public.String() {
 		return Position{}, altered(n, "it does not name the key that signs checkpoints")
 	}
 	return e.Position, nil

@@ -16,8 +16,8 @@ const testEntries = 8
 func TestVerify(t *testing.T) {
 	f := logOf(t, testEntries)
 	end, err := f.Verify(f.store)
-	if err != nil || end.Sequence != testEntries {
-		t.Errorf("the log ends at %d: %v", end.Sequence, err)
+	if err != nil || end.Newest != testEntries {
+		t.Errorf("the log ends at %d: %v", end.Newest, err)
 	}
 }
 
@@ -36,8 +36,8 @@ func TestVerifyBatches(t *testing.T) {
 				}
 			}
 		})
-		if end, err := f.Verify(f.store); err != nil || end.Sequence != n {
-			t.Errorf("of %d entries the log ends at %d: %v", n, end.Sequence, err)
+		if end, err := f.Verify(f.store); err != nil || end.Newest != n {
+			t.Errorf("of %d entries the log ends at %d: %v", n, end.Newest, err)
 		}
 	}
 	f.replace(keystore.TableAudit, entryKey(verifyBatch+1), func([]byte) []byte { return nil })

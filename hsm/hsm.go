@@ -137,6 +137,9 @@ func Open(c Config) (*HSM, error) {
 	}
 	h.store = store
 	h.audit = audit.New(audit.Config{Key: h.key, Serial: first.serial, Now: c.Now})
+	if err := h.store.View(h.audit.Load); err != nil {
+		return nil, err
+	}
 	h.witness = witness{record: c.Witness, mac: h.key.Counters()}
 	if err := h.begin(c.AcceptRollback); err != nil {
 		return nil, err
