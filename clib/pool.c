@@ -81,13 +81,22 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+// others_work tells that the server is there for connections that were made before: what
+// keeps a new one from it is the program's own, such as another root directory.
+static bool others_work(struct tl_pool *pool) {
+    pthread_mutex_lock(&pool->lock);
+    bool work = pool->idle != NULL && tl_connection_is_usable(pool->idle);
+    pthread_mutex_unlock(&pool->lock);
+    return work;
+}
+
 // wait_and_connect connects, and waits for a server that has gone: one that is
 // restarted is back soon, and the program need not notice.
 static struct tl_connection *wait_and_connect(struct tl_pool *pool) {
     double until = now() + TL_RETURN_SECONDS;
     struct tl_connection *c = connect_once(pool);
     for (long pause = 5; c == NULL && gone(errno) && atomic_load(&pool->patient) && !atomic_load(&pool->closing) &&
-                         now() < until;
+                         now() < until && !others_work(pool);
          pause = pause < 200 ? pause * 2 : pause) {
         if (errno != EPROTO && tl_autostart(pool->config))
             pause = 0;
