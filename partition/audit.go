@@ -21,6 +21,15 @@ func (m *Member) record(w keystore.Writer, role Role, r audit.Record) error {
 	return m.partition.config.Audit.Append(w, r)
 }
 
+// require is record for an act that is recorded whatever its class, if must is true.
+func (m *Member) require(w keystore.Writer, role Role, r audit.Record, must bool) error {
+	if !must {
+		return m.record(w, role, r)
+	}
+	r.Actor, r.Partition = m.by(role), uint32(m.partition.id)
+	return m.partition.config.Audit.Require(w, r)
+}
+
 // creation is the entry of an act that made objects, for the store to complete with
 // their handles.
 type creation struct {
@@ -31,6 +40,8 @@ type creation struct {
 	// more.
 	source cryptoki.ObjectHandle
 	gone   cryptoki.RV
+	// must says that the source has authorization data, so that its use is recorded.
+	must bool
 }
 
 // check finds out, inside the update that keeps the objects, whether their source has gone
@@ -51,5 +62,5 @@ func (e creation) record(w keystore.Writer, handles []cryptoki.ObjectHandle, obj
 		}
 		r.Object, r.Class = h, audit.Some(objects[i].Class())
 	}
-	return e.member.record(w, e.member.Role(), r)
+	return e.member.require(w, e.member.Role(), r, e.must)
 }

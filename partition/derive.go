@@ -41,7 +41,7 @@ func (s *Session) DeriveKey(token Token, m *cryptoki.Mechanism, base cryptoki.Ob
 	}
 	o, err := derived(ctx, from, m, typ, t)
 	if err != nil {
-		return 0, err
+		return 0, s.inVain(useToDerive, m, from, err)
 	}
 	return s.keepMade(useToDerive, token, m, from, o)
 }

@@ -24,18 +24,27 @@ func (s *Session) DigestKey(h cryptoki.ObjectHandle) error {
 		return err
 	}
 	op.parts = true
-	value, err := s.digestible(h)
-	if err == nil {
-		_, err = op.Operation.Update(value)
-	}
+	err = s.digestKey(op, h)
 	if err != nil {
 		s.end(mech.Digest)
 	}
 	return err
 }
 
-// digestible finds the value of a key that may be digested. It belongs to the key.
-func (s *Session) digestible(h cryptoki.ObjectHandle) ([]byte, error) {
+func (s *Session) digestKey(op *operation, h cryptoki.ObjectHandle) error {
+	r, err := s.digestible(h)
+	if err != nil {
+		return err
+	}
+	if err := s.logUse(r, r.object.Guarded(), op.mechanism.Type, functionNames[mech.Digest], nil); err != nil {
+		return err
+	}
+	_, err = op.Operation.Update(r.object.Value(cryptoki.CKA_VALUE))
+	return err
+}
+
+// digestible finds a key whose value may be digested.
+func (s *Session) digestible(h cryptoki.ObjectHandle) (*resident, error) {
 	r, err := s.key(h, cryptoki.CKR_KEY_HANDLE_INVALID)
 	if err != nil {
 		return nil, err
@@ -46,12 +55,11 @@ func (s *Session) digestible(h cryptoki.ObjectHandle) ([]byte, error) {
 	if !s.partition.Identity().Policies.On(policy.DigestKey) {
 		return nil, cryptoki.Errorf(cryptoki.CKR_KEY_INDIGESTIBLE, "partition policy %d: secret keys are not digested", policy.DigestKey)
 	}
-	value := r.object.Value(cryptoki.CKA_VALUE)
-	if len(value) < leastDigested {
+	if value := r.object.Value(cryptoki.CKA_VALUE); len(value) < leastDigested {
 		return nil, cryptoki.Errorf(cryptoki.CKR_KEY_SIZE_RANGE, "a key of %d bytes could be found by its digest, at least %d are needed", len(value), leastDigested)
 	}
 	if err := s.authorized(r); err != nil {
 		return nil, err
 	}
-	return value, nil
+	return r, nil
 }

@@ -128,7 +128,10 @@ func (s *Session) keepMade(u keyUse, token Token, m *cryptoki.Mechanism, from so
 	if err != nil {
 		return 0, err
 	}
-	entry := creation{member: s.member, event: u.event, mechanism: audit.Some(m.Type), source: from.key.handle, gone: u.handle}
+	entry := creation{
+		member: s.member, event: u.event, mechanism: audit.Some(m.Type),
+		source: from.key.handle, gone: u.handle, must: from.key.object.Guarded(),
+	}
 	handles, err := s.keep(token, entry, o)
 	if err == nil {
 		s.served(from.approved(u.flag, m, from.key))

@@ -44,6 +44,10 @@ func (s *Session) Message(f mech.Function, m *cryptoki.Mechanism, key cryptoki.O
 		return mech.Sealed{}, err
 	}
 	sealed, err := offer.Message(f, message, k)
+	if logged := s.logUse(r, r.object.Guarded(), m.Type, functionNames[f], err); logged != nil {
+		clear(sealed.Output)
+		return mech.Sealed{}, logged
+	}
 	if err != nil {
 		return mech.Sealed{}, err
 	}

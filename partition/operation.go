@@ -22,6 +22,7 @@ type operation struct {
 	// operation (CKA_ALWAYS_AUTHENTICATE).
 	contextLogin bool
 	guarded      bool // the key has authorization data
+	logged       bool // its use is in the audit log, or need not be
 	approved     bool // it is an approved service
 	// pending is output that did not fit into a frame, for Drain; ending says that
 	// the operation is over when it is drained.
@@ -277,9 +278,13 @@ func exactLength(r mech.Rule, n int) (length uint64, exact bool) {
 }
 
 // deliver hands an output out, or measures it against the caller's room; last
-// says that the operation ends with it.
+// says that the operation ends with it. What it hands out is in the audit log, if it is to
+// be.
 func (s *Session) deliver(f mech.Function, output []byte, err error, capacity uint64, last bool) (Output, error) {
 	if err != nil {
+		if logged := s.logOperation(f, err); logged != nil {
+			err = logged
+		}
 		s.end(f)
 		return Output{}, err
 	}
@@ -287,6 +292,13 @@ func (s *Session) deliver(f mech.Function, output []byte, err error, capacity ui
 	if n > capacityOf(capacity) || capacity == AskLength && f != mech.Verify {
 		clear(output)
 		return Output{Length: n}, nil
+	}
+	if last || n > 0 {
+		if err := s.logOperation(f, nil); err != nil {
+			clear(output)
+			s.end(f)
+			return Output{}, err
+		}
 	}
 	if last {
 		s.served(s.operations[f].approved)

@@ -15,7 +15,8 @@ type resident struct {
 	handle cryptoki.ObjectHandle
 	object *object.Object
 
-	key atomic.Pointer[mech.Key] // parsed at the first use
+	key  atomic.Pointer[mech.Key] // parsed at the first use
+	used atomic.Bool              // a first use is in the audit log
 }
 
 // parsedKey returns the key in its mechanisms' form. Two callers may parse at

@@ -37,12 +37,12 @@ func (s *Session) UnwrapKey(token Token, m *cryptoki.Mechanism, unwrapping crypt
 	}
 	plain, err := from.Unwrap(m, key, wrapped)
 	if err != nil {
-		return 0, err
+		return 0, s.inVain(useToUnwrap, m, from, err)
 	}
 	defer clear(plain)
 	o, err := unwrapped(ctx, class, typ, t, plain)
 	if err != nil {
-		return 0, err
+		return 0, s.inVain(useToUnwrap, m, from, err)
 	}
 	return s.keepMade(useToUnwrap, token, m, from, o)
 }

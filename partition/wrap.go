@@ -35,10 +35,11 @@ func (s *Session) WrapKey(m *cryptoki.Mechanism, wrapping, key cryptoki.ObjectHa
 	entry := audit.Record{
 		Event: audit.EventWrap, Mechanism: audit.Some(m.Type), Class: audit.Some(k.object.Class()), Object: key, Related: wrapping,
 	}
+	must := w.object.Guarded() || k.object.Guarded()
 	wrapped, err := s.wrapped(offer, m, w, k)
 	if err != nil {
 		entry.Result = cryptoki.Code(err)
-		if failed := s.log(entry, nil); failed != nil {
+		if failed := s.log(entry, must, nil); failed != nil {
 			return Output{}, failed
 		}
 		return Output{}, err
@@ -47,7 +48,7 @@ func (s *Session) WrapKey(m *cryptoki.Mechanism, wrapping, key cryptoki.ObjectHa
 	if capacity == AskLength || capacity < out.Length {
 		return Output{Length: out.Length}, nil
 	}
-	err = s.log(entry, func(r keystore.Reader) error {
+	err = s.log(entry, must, func(r keystore.Reader) error {
 		if err := s.member.holds(r, wrapping, useToWrap.handle); err != nil {
 			return err
 		}
@@ -72,15 +73,15 @@ func (s *Session) wrapped(m service, parameter *cryptoki.Mechanism, wrapping, ke
 }
 
 // log writes an entry about the partition, durably, unless check, which may be nil, finds
-// that there is nothing to tell any more.
-func (s *Session) log(entry audit.Record, check func(keystore.Reader) error) error {
+// that there is nothing to tell any more. must is for what is recorded whatever its class.
+func (s *Session) log(entry audit.Record, must bool, check func(keystore.Reader) error) error {
 	return storeError(s.partition.config.Store.Update(func(w keystore.Writer) error {
 		if check != nil {
 			if err := check(w); err != nil {
 				return err
 			}
 		}
-		return s.member.record(w, s.member.Role(), entry)
+		return s.member.require(w, s.member.Role(), entry, must)
 	}))
 }
 
