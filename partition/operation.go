@@ -80,6 +80,10 @@ func (s *Session) init(f mech.Function, m *cryptoki.Mechanism, handle cryptoki.O
 	if f < mech.Encrypt || f > mech.Verify {
 		return cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "unknown function %d", f)
 	}
+	// Close, which ends all operations, may have come first.
+	if s.Closed() {
+		return cryptoki.CKR_SESSION_HANDLE_INVALID
+	}
 	if s.operations[f] != nil {
 		return cryptoki.CKR_OPERATION_ACTIVE
 	}
