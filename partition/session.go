@@ -39,9 +39,14 @@ const MaxSessions = 16384
 // once when the session has closed, for whatever reason. Errors:
 // CKR_SESSION_COUNT, CKR_SESSION_READ_WRITE_SO_EXISTS.
 func (p *Partition) Open(m *Member, handle cryptoki.SessionHandle, slot cryptoki.SlotID, readWrite bool, closed func()) (*Session, error) {
-	s := &Session{Handle: handle, Slot: slot, partition: p, member: m, readWrite: readWrite, closed: closed}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return p.openLocked(m, handle, slot, readWrite, closed)
+}
+
+// openLocked is Open. m.mu is held.
+func (p *Partition) openLocked(m *Member, handle cryptoki.SessionHandle, slot cryptoki.SlotID, readWrite bool, closed func()) (*Session, error) {
+	s := &Session{Handle: handle, Slot: slot, partition: p, member: m, readWrite: readWrite, closed: closed}
 	if m.closed {
 		if p.retired.Load() {
 			return nil, cryptoki.CKR_DEVICE_REMOVED
@@ -69,12 +74,11 @@ func (p *Partition) Open(m *Member, handle cryptoki.SessionHandle, slot cryptoki
 // application that resumes; a session that is open already stays as it is.
 func (p *Partition) Reopen(m *Member, handle cryptoki.SessionHandle, slot cryptoki.SlotID, readWrite bool, closed func()) (*Session, error) {
 	m.mu.Lock()
-	s := m.sessions[handle]
-	m.mu.Unlock()
-	if s != nil {
+	defer m.mu.Unlock()
+	if s := m.sessions[handle]; s != nil {
 		return s, nil
 	}
-	return p.Open(m, handle, slot, readWrite, closed)
+	return p.openLocked(m, handle, slot, readWrite, closed)
 }
 
 // Close ends the session: its operations, its objects and, if it was the
