@@ -20,6 +20,7 @@ const (
 	CallSetPIN                   Call = 16
 	CallResume                   Call = 17
 	CallSessionValidation        Call = 18
+	CallLogExternal              Call = 19
 	CallCreateObject             Call = 20
 	CallCopyObject               Call = 21
 	CallDestroyObject            Call = 22
@@ -36,6 +37,8 @@ const (
 	CallDrain                    Call = 35
 	CallOperationCancel          Call = 36
 	CallDigestKey                Call = 37
+	CallAuditSettings            Call = 38
+	CallSetAuditSettings         Call = 39
 	CallGenerateKey              Call = 40
 	CallGenerateKeyPair          Call = 41
 	CallWrapKey                  Call = 42
@@ -43,6 +46,8 @@ const (
 	CallDeriveKey                Call = 44
 	CallMessageCrypt             Call = 45
 	CallMessageInit              Call = 46
+	CallAuditExport              Call = 47
+	CallAuditClear               Call = 48
 	CallGenerateRandom           Call = 50
 	CallSeedRandom               Call = 51
 	CallPartitionInit            Call = 60
@@ -103,6 +108,7 @@ var table = [...]callInfo{
 	{call: CallSetPIN, name: "SetPIN", request: func() Message { return new(SetPINRequest) }, reply: func() Message { return new(SetPINReply) }},
 	{call: CallResume, name: "Resume", request: func() Message { return new(ResumeRequest) }, reply: func() Message { return new(ResumeReply) }},
 	{call: CallSessionValidation, name: "SessionValidation", request: func() Message { return new(SessionValidationRequest) }, reply: func() Message { return new(SessionValidationReply) }},
+	{call: CallLogExternal, name: "LogExternal", request: func() Message { return new(LogExternalRequest) }, reply: func() Message { return new(LogExternalReply) }},
 	{call: CallCreateObject, name: "CreateObject", creates: true, request: func() Message { return new(CreateObjectRequest) }, reply: func() Message { return new(CreateObjectReply) }},
 	{call: CallCopyObject, name: "CopyObject", creates: true, request: func() Message { return new(CopyObjectRequest) }, reply: func() Message { return new(CopyObjectReply) }},
 	{call: CallDestroyObject, name: "DestroyObject", request: func() Message { return new(DestroyObjectRequest) }, reply: func() Message { return new(DestroyObjectReply) }},
@@ -119,6 +125,8 @@ var table = [...]callInfo{
 	{call: CallDrain, name: "Drain", request: func() Message { return new(DrainRequest) }, reply: func() Message { return new(DrainReply) }},
 	{call: CallOperationCancel, name: "OperationCancel", request: func() Message { return new(OperationCancelRequest) }, reply: func() Message { return new(OperationCancelReply) }},
 	{call: CallDigestKey, name: "DigestKey", request: func() Message { return new(DigestKeyRequest) }, reply: func() Message { return new(DigestKeyReply) }},
+	{call: CallAuditSettings, name: "AuditSettings", request: func() Message { return new(AuditSettingsRequest) }, reply: func() Message { return new(AuditSettingsReply) }},
+	{call: CallSetAuditSettings, name: "SetAuditSettings", request: func() Message { return new(SetAuditSettingsRequest) }, reply: func() Message { return new(SetAuditSettingsReply) }},
 	{call: CallGenerateKey, name: "GenerateKey", creates: true, request: func() Message { return new(GenerateKeyRequest) }, reply: func() Message { return new(GenerateKeyReply) }},
 	{call: CallGenerateKeyPair, name: "GenerateKeyPair", creates: true, request: func() Message { return new(GenerateKeyPairRequest) }, reply: func() Message { return new(GenerateKeyPairReply) }},
 	{call: CallWrapKey, name: "WrapKey", request: func() Message { return new(WrapKeyRequest) }, reply: func() Message { return new(WrapKeyReply) }},
@@ -126,6 +134,8 @@ var table = [...]callInfo{
 	{call: CallDeriveKey, name: "DeriveKey", creates: true, request: func() Message { return new(DeriveKeyRequest) }, reply: func() Message { return new(DeriveKeyReply) }},
 	{call: CallMessageCrypt, name: "MessageCrypt", request: func() Message { return new(MessageCryptRequest) }, reply: func() Message { return new(MessageCryptReply) }},
 	{call: CallMessageInit, name: "MessageInit", request: func() Message { return new(MessageInitRequest) }, reply: func() Message { return new(MessageInitReply) }},
+	{call: CallAuditExport, name: "AuditExport", request: func() Message { return new(AuditExportRequest) }, reply: func() Message { return new(AuditExportReply) }},
+	{call: CallAuditClear, name: "AuditClear", request: func() Message { return new(AuditClearRequest) }, reply: func() Message { return new(AuditClearReply) }},
 	{call: CallGenerateRandom, name: "GenerateRandom", request: func() Message { return new(GenerateRandomRequest) }, reply: func() Message { return new(GenerateRandomReply) }},
 	{call: CallSeedRandom, name: "SeedRandom", request: func() Message { return new(SeedRandomRequest) }, reply: func() Message { return new(SeedRandomReply) }},
 	{call: CallPartitionInit, name: "PartitionInit", request: func() Message { return new(PartitionInitRequest) }, reply: func() Message { return new(PartitionInitReply) }},

@@ -694,6 +694,38 @@ func (m *SessionValidationReply) Parse(b []byte) error {
 	return d.end(CallSessionValidation, "reply")
 }
 
+// LogExternalRequest is the body of the request of LogExternal.
+type LogExternalRequest struct {
+	Text []byte
+}
+
+// AppendTo implements Message.
+func (m *LogExternalRequest) AppendTo(b []byte) []byte {
+	b = appendBytes(b, m.Text)
+	return b
+}
+
+// Parse implements Message.
+func (m *LogExternalRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Text = d.bytes("text")
+	return d.end(CallLogExternal, "request")
+}
+
+// LogExternalReply is the body of the reply of LogExternal.
+type LogExternalReply struct{}
+
+// AppendTo implements Message.
+func (m *LogExternalReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *LogExternalReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallLogExternal, "reply")
+}
+
 // CreateObjectRequest is the body of the request of CreateObject.
 type CreateObjectRequest struct {
 	Token    ID
@@ -1365,6 +1397,76 @@ func (m *DigestKeyReply) Parse(b []byte) error {
 	return d.end(CallDigestKey, "reply")
 }
 
+// AuditSettingsRequest is the body of the request of AuditSettings.
+type AuditSettingsRequest struct{}
+
+// AppendTo implements Message.
+func (m *AuditSettingsRequest) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *AuditSettingsRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallAuditSettings, "request")
+}
+
+// AuditSettingsReply is the body of the reply of AuditSettings.
+type AuditSettingsReply struct {
+	Classes uint32
+	Limit   uint64
+}
+
+// AppendTo implements Message.
+func (m *AuditSettingsReply) AppendTo(b []byte) []byte {
+	b = appendU32(b, m.Classes)
+	b = appendU64(b, m.Limit)
+	return b
+}
+
+// Parse implements Message.
+func (m *AuditSettingsReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Classes = d.u32("classes")
+	m.Limit = d.u64("limit")
+	return d.end(CallAuditSettings, "reply")
+}
+
+// SetAuditSettingsRequest is the body of the request of SetAuditSettings.
+type SetAuditSettingsRequest struct {
+	Classes uint32
+	Limit   uint64
+}
+
+// AppendTo implements Message.
+func (m *SetAuditSettingsRequest) AppendTo(b []byte) []byte {
+	b = appendU32(b, m.Classes)
+	b = appendU64(b, m.Limit)
+	return b
+}
+
+// Parse implements Message.
+func (m *SetAuditSettingsRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Classes = d.u32("classes")
+	m.Limit = d.u64("limit")
+	return d.end(CallSetAuditSettings, "request")
+}
+
+// SetAuditSettingsReply is the body of the reply of SetAuditSettings.
+type SetAuditSettingsReply struct{}
+
+// AppendTo implements Message.
+func (m *SetAuditSettingsReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *SetAuditSettingsReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallSetAuditSettings, "reply")
+}
+
 // GenerateKeyRequest is the body of the request of GenerateKey.
 type GenerateKeyRequest struct {
 	Token     ID
@@ -1701,6 +1803,70 @@ func (m *MessageInitReply) AppendTo(b []byte) []byte {
 func (m *MessageInitReply) Parse(b []byte) error {
 	d := decoder{rest: b}
 	return d.end(CallMessageInit, "reply")
+}
+
+// AuditExportRequest is the body of the request of AuditExport.
+type AuditExportRequest struct{}
+
+// AppendTo implements Message.
+func (m *AuditExportRequest) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *AuditExportRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallAuditExport, "request")
+}
+
+// AuditExportReply is the body of the reply of AuditExport.
+type AuditExportReply struct {
+	Segment string
+}
+
+// AppendTo implements Message.
+func (m *AuditExportReply) AppendTo(b []byte) []byte {
+	b = appendText(b, m.Segment)
+	return b
+}
+
+// Parse implements Message.
+func (m *AuditExportReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Segment = d.text("segment")
+	return d.end(CallAuditExport, "reply")
+}
+
+// AuditClearRequest is the body of the request of AuditClear.
+type AuditClearRequest struct {
+	Segment string
+}
+
+// AppendTo implements Message.
+func (m *AuditClearRequest) AppendTo(b []byte) []byte {
+	b = appendText(b, m.Segment)
+	return b
+}
+
+// Parse implements Message.
+func (m *AuditClearRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Segment = d.text("segment")
+	return d.end(CallAuditClear, "request")
+}
+
+// AuditClearReply is the body of the reply of AuditClear.
+type AuditClearReply struct{}
+
+// AppendTo implements Message.
+func (m *AuditClearReply) AppendTo(b []byte) []byte {
+	return b
+}
+
+// Parse implements Message.
+func (m *AuditClearReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	return d.end(CallAuditClear, "reply")
 }
 
 // GenerateRandomRequest is the body of the request of GenerateRandom.
@@ -2402,6 +2568,8 @@ type HSMInfoReply struct {
 	UsedBytes     uint64
 	FreeBytes     uint64
 	Rsa           string
+	AuditEntries  uint64
+	AuditLimit    uint64
 }
 
 // AppendTo implements Message.
@@ -2428,6 +2596,8 @@ func (m *HSMInfoReply) AppendTo(b []byte) []byte {
 	b = appendU64(b, m.UsedBytes)
 	b = appendU64(b, m.FreeBytes)
 	b = appendText(b, m.Rsa)
+	b = appendU64(b, m.AuditEntries)
+	b = appendU64(b, m.AuditLimit)
 	return b
 }
 
@@ -2456,6 +2626,8 @@ func (m *HSMInfoReply) Parse(b []byte) error {
 	m.UsedBytes = d.u64("usedBytes")
 	m.FreeBytes = d.u64("freeBytes")
 	m.Rsa = d.text("rsa")
+	m.AuditEntries = d.u64("auditEntries")
+	m.AuditLimit = d.u64("auditLimit")
 	return d.end(CallHSMInfo, "reply")
 }
 
@@ -2896,6 +3068,7 @@ type AuditVerifyReply struct {
 	First  uint64
 	Last   uint64
 	Fault  string
+	Oldest uint64
 }
 
 // AppendTo implements Message.
@@ -2906,6 +3079,7 @@ func (m *AuditVerifyReply) AppendTo(b []byte) []byte {
 	b = appendU64(b, m.First)
 	b = appendU64(b, m.Last)
 	b = appendText(b, m.Fault)
+	b = appendU64(b, m.Oldest)
 	return b
 }
 
@@ -2918,6 +3092,7 @@ func (m *AuditVerifyReply) Parse(b []byte) error {
 	m.First = d.u64("first")
 	m.Last = d.u64("last")
 	m.Fault = d.text("fault")
+	m.Oldest = d.u64("oldest")
 	return d.end(CallAuditVerify, "reply")
 }
 

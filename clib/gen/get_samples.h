@@ -192,6 +192,13 @@ static bool get_drain(struct tl_view *v) {
            is_u64(m.length, 1);
 }
 
+static bool get_audit_settings(struct tl_view *v) {
+    struct tl_audit_settings_reply m;
+    return tl_get_audit_settings(v, &m) &&
+           is_u32(m.classes, 0) &&
+           is_u64(m.limit, 1);
+}
+
 static bool get_generate_key(struct tl_view *v) {
     struct tl_generate_key_reply m;
     return tl_get_generate_key(v, &m) &&
@@ -230,6 +237,12 @@ static bool get_message_crypt(struct tl_view *v) {
            is_bytes(m.iv, 0) &&
            is_bytes(m.output, 1) &&
            is_bytes(m.tag, 2);
+}
+
+static bool get_audit_export(struct tl_view *v) {
+    struct tl_audit_export_reply m;
+    return tl_get_audit_export(v, &m) &&
+           is_text(m.segment, 0);
 }
 
 static bool get_generate_random(struct tl_view *v) {
@@ -330,7 +343,9 @@ static bool get_hsm_info(struct tl_view *v) {
            is_u64(m.total_bytes, 18) &&
            is_u64(m.used_bytes, 19) &&
            is_u64(m.free_bytes, 20) &&
-           is_text(m.rsa, 21);
+           is_text(m.rsa, 21) &&
+           is_u64(m.audit_entries, 22) &&
+           is_u64(m.audit_limit, 23);
 }
 
 static bool get_partition_list(struct tl_view *v) {
@@ -406,7 +421,8 @@ static bool get_audit_verify(struct tl_view *v) {
            is_text(m.kind, 2) &&
            is_u64(m.first, 3) &&
            is_u64(m.last, 4) &&
-           is_text(m.fault, 5);
+           is_text(m.fault, 5) &&
+           is_u64(m.oldest, 6);
 }
 
 static bool get_audit_checkpoint(struct tl_view *v) {
@@ -505,12 +521,14 @@ static const struct get_sample get_samples[] = {
     {"Update", TL_CALL_UPDATE, get_update},
     {"Final", TL_CALL_FINAL, get_final},
     {"Drain", TL_CALL_DRAIN, get_drain},
+    {"AuditSettings", TL_CALL_AUDIT_SETTINGS, get_audit_settings},
     {"GenerateKey", TL_CALL_GENERATE_KEY, get_generate_key},
     {"GenerateKeyPair", TL_CALL_GENERATE_KEY_PAIR, get_generate_key_pair},
     {"WrapKey", TL_CALL_WRAP_KEY, get_wrap_key},
     {"UnwrapKey", TL_CALL_UNWRAP_KEY, get_unwrap_key},
     {"DeriveKey", TL_CALL_DERIVE_KEY, get_derive_key},
     {"MessageCrypt", TL_CALL_MESSAGE_CRYPT, get_message_crypt},
+    {"AuditExport", TL_CALL_AUDIT_EXPORT, get_audit_export},
     {"GenerateRandom", TL_CALL_GENERATE_RANDOM, get_generate_random},
     {"PartitionInit", TL_CALL_PARTITION_INIT, get_partition_init},
     {"RoleState", TL_CALL_ROLE_STATE, get_role_state},

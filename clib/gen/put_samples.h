@@ -101,6 +101,13 @@ static void put_session_validation(struct tl_buffer *b) {
     tl_put_session_validation(b, &m);
 }
 
+static void put_log_external(struct tl_buffer *b) {
+    struct tl_log_external_request m = {
+        .text = sample_bytes(0),
+    };
+    tl_put_log_external(b, &m);
+}
+
 static void put_create_object(struct tl_buffer *b) {
     struct tl_create_object_request m = {
         .token = sample_id(0),
@@ -235,6 +242,14 @@ static void put_digest_key(struct tl_buffer *b) {
     tl_put_digest_key(b, &m);
 }
 
+static void put_set_audit_settings(struct tl_buffer *b) {
+    struct tl_set_audit_settings_request m = {
+        .classes = sample_u32(0),
+        .limit = sample_u64(1),
+    };
+    tl_put_set_audit_settings(b, &m);
+}
+
 static void put_generate_key(struct tl_buffer *b) {
     struct tl_generate_key_request m = {
         .token = sample_id(0),
@@ -308,6 +323,13 @@ static void put_message_init(struct tl_buffer *b) {
         .key = sample_u64(2),
     };
     tl_put_message_init(b, &m);
+}
+
+static void put_audit_clear(struct tl_buffer *b) {
+    struct tl_audit_clear_request m = {
+        .segment = sample_text(0),
+    };
+    tl_put_audit_clear(b, &m);
 }
 
 static void put_generate_random(struct tl_buffer *b) {
@@ -529,6 +551,7 @@ static const struct put_sample put_samples[] = {
     {"SetPIN", TL_CALL_SET_PIN, put_set_pin},
     {"Resume", TL_CALL_RESUME, put_resume},
     {"SessionValidation", TL_CALL_SESSION_VALIDATION, put_session_validation},
+    {"LogExternal", TL_CALL_LOG_EXTERNAL, put_log_external},
     {"CreateObject", TL_CALL_CREATE_OBJECT, put_create_object},
     {"CopyObject", TL_CALL_COPY_OBJECT, put_copy_object},
     {"DestroyObject", TL_CALL_DESTROY_OBJECT, put_destroy_object},
@@ -545,6 +568,7 @@ static const struct put_sample put_samples[] = {
     {"Drain", TL_CALL_DRAIN, put_drain},
     {"OperationCancel", TL_CALL_OPERATION_CANCEL, put_operation_cancel},
     {"DigestKey", TL_CALL_DIGEST_KEY, put_digest_key},
+    {"SetAuditSettings", TL_CALL_SET_AUDIT_SETTINGS, put_set_audit_settings},
     {"GenerateKey", TL_CALL_GENERATE_KEY, put_generate_key},
     {"GenerateKeyPair", TL_CALL_GENERATE_KEY_PAIR, put_generate_key_pair},
     {"WrapKey", TL_CALL_WRAP_KEY, put_wrap_key},
@@ -552,6 +576,7 @@ static const struct put_sample put_samples[] = {
     {"DeriveKey", TL_CALL_DERIVE_KEY, put_derive_key},
     {"MessageCrypt", TL_CALL_MESSAGE_CRYPT, put_message_crypt},
     {"MessageInit", TL_CALL_MESSAGE_INIT, put_message_init},
+    {"AuditClear", TL_CALL_AUDIT_CLEAR, put_audit_clear},
     {"GenerateRandom", TL_CALL_GENERATE_RANDOM, put_generate_random},
     {"SeedRandom", TL_CALL_SEED_RANDOM, put_seed_random},
     {"PartitionInit", TL_CALL_PARTITION_INIT, put_partition_init},

@@ -158,6 +158,10 @@ bool tl_get_session_validation(struct tl_view *v, struct tl_session_validation_r
     return tl_view_end(v);
 }
 
+void tl_put_log_external(struct tl_buffer *b, const struct tl_log_external_request *m) {
+    tl_put_bytes(b, m->text);
+}
+
 void tl_put_create_object(struct tl_buffer *b, const struct tl_create_object_request *m) {
     tl_put_id(b, &m->token);
     tl_put_template(b, m->template);
@@ -319,6 +323,17 @@ void tl_put_digest_key(struct tl_buffer *b, const struct tl_digest_key_request *
     tl_put_u64(b, m->key);
 }
 
+bool tl_get_audit_settings(struct tl_view *v, struct tl_audit_settings_reply *m) {
+    m->classes = tl_get_u32(v);
+    m->limit = tl_get_u64(v);
+    return tl_view_end(v);
+}
+
+void tl_put_set_audit_settings(struct tl_buffer *b, const struct tl_set_audit_settings_request *m) {
+    tl_put_u32(b, m->classes);
+    tl_put_u64(b, m->limit);
+}
+
 void tl_put_generate_key(struct tl_buffer *b, const struct tl_generate_key_request *m) {
     tl_put_id(b, &m->token);
     tl_put_mechanism(b, &m->mechanism);
@@ -405,6 +420,15 @@ void tl_put_message_init(struct tl_buffer *b, const struct tl_message_init_reque
     tl_put_u8(b, m->function);
     tl_put_mechanism(b, &m->mechanism);
     tl_put_u64(b, m->key);
+}
+
+bool tl_get_audit_export(struct tl_view *v, struct tl_audit_export_reply *m) {
+    m->segment = tl_get_bytes(v);
+    return tl_view_end(v);
+}
+
+void tl_put_audit_clear(struct tl_buffer *b, const struct tl_audit_clear_request *m) {
+    tl_put_bytes(b, m->segment);
 }
 
 void tl_put_generate_random(struct tl_buffer *b, const struct tl_generate_random_request *m) {
@@ -573,6 +597,8 @@ bool tl_get_hsm_info(struct tl_view *v, struct tl_hsm_info_reply *m) {
     m->used_bytes = tl_get_u64(v);
     m->free_bytes = tl_get_u64(v);
     m->rsa = tl_get_bytes(v);
+    m->audit_entries = tl_get_u64(v);
+    m->audit_limit = tl_get_u64(v);
     return tl_view_end(v);
 }
 
@@ -658,6 +684,7 @@ bool tl_get_audit_verify(struct tl_view *v, struct tl_audit_verify_reply *m) {
     m->first = tl_get_u64(v);
     m->last = tl_get_u64(v);
     m->fault = tl_get_bytes(v);
+    m->oldest = tl_get_u64(v);
     return tl_view_end(v);
 }
 

@@ -25,6 +25,7 @@ enum {
     TL_CALL_SET_PIN = 16,
     TL_CALL_RESUME = 17,
     TL_CALL_SESSION_VALIDATION = 18,
+    TL_CALL_LOG_EXTERNAL = 19,
     TL_CALL_CREATE_OBJECT = 20,
     TL_CALL_COPY_OBJECT = 21,
     TL_CALL_DESTROY_OBJECT = 22,
@@ -41,6 +42,8 @@ enum {
     TL_CALL_DRAIN = 35,
     TL_CALL_OPERATION_CANCEL = 36,
     TL_CALL_DIGEST_KEY = 37,
+    TL_CALL_AUDIT_SETTINGS = 38,
+    TL_CALL_SET_AUDIT_SETTINGS = 39,
     TL_CALL_GENERATE_KEY = 40,
     TL_CALL_GENERATE_KEY_PAIR = 41,
     TL_CALL_WRAP_KEY = 42,
@@ -48,6 +51,8 @@ enum {
     TL_CALL_DERIVE_KEY = 44,
     TL_CALL_MESSAGE_CRYPT = 45,
     TL_CALL_MESSAGE_INIT = 46,
+    TL_CALL_AUDIT_EXPORT = 47,
+    TL_CALL_AUDIT_CLEAR = 48,
     TL_CALL_GENERATE_RANDOM = 50,
     TL_CALL_SEED_RANDOM = 51,
     TL_CALL_PARTITION_INIT = 60,
@@ -268,6 +273,12 @@ struct tl_session_validation_reply {
 void tl_put_session_validation(struct tl_buffer *b, const struct tl_session_validation_request *m);
 bool tl_get_session_validation(struct tl_view *v, struct tl_session_validation_reply *m);
 
+struct tl_log_external_request {
+    struct tl_bytes text;
+};
+
+void tl_put_log_external(struct tl_buffer *b, const struct tl_log_external_request *m);
+
 struct tl_create_object_request {
     struct tl_id token;
     struct tl_template template;
@@ -461,6 +472,20 @@ struct tl_digest_key_request {
 
 void tl_put_digest_key(struct tl_buffer *b, const struct tl_digest_key_request *m);
 
+struct tl_audit_settings_reply {
+    uint32_t classes;
+    uint64_t limit;
+};
+
+bool tl_get_audit_settings(struct tl_view *v, struct tl_audit_settings_reply *m);
+
+struct tl_set_audit_settings_request {
+    uint32_t classes;
+    uint64_t limit;
+};
+
+void tl_put_set_audit_settings(struct tl_buffer *b, const struct tl_set_audit_settings_request *m);
+
 struct tl_generate_key_request {
     struct tl_id token;
     struct tl_mechanism mechanism;
@@ -562,6 +587,18 @@ struct tl_message_init_request {
 };
 
 void tl_put_message_init(struct tl_buffer *b, const struct tl_message_init_request *m);
+
+struct tl_audit_export_reply {
+    struct tl_bytes segment;
+};
+
+bool tl_get_audit_export(struct tl_view *v, struct tl_audit_export_reply *m);
+
+struct tl_audit_clear_request {
+    struct tl_bytes segment;
+};
+
+void tl_put_audit_clear(struct tl_buffer *b, const struct tl_audit_clear_request *m);
 
 struct tl_generate_random_request {
     uint32_t length;
@@ -761,6 +798,8 @@ struct tl_hsm_info_reply {
     uint64_t used_bytes;
     uint64_t free_bytes;
     struct tl_bytes rsa;
+    uint64_t audit_entries;
+    uint64_t audit_limit;
 };
 
 bool tl_get_hsm_info(struct tl_view *v, struct tl_hsm_info_reply *m);
@@ -857,6 +896,7 @@ struct tl_audit_verify_reply {
     uint64_t first;
     uint64_t last;
     struct tl_bytes fault;
+    uint64_t oldest;
 };
 
 bool tl_get_audit_verify(struct tl_view *v, struct tl_audit_verify_reply *m);
