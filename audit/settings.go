@@ -69,6 +69,7 @@ func (l *Log) parseSettings(b []byte) (Settings, error) {
 }
 
 // Load takes over the settings that the store has, for an HSM that starts.
+// Errors: CKR_DEVICE_ERROR for settings, or ends of the log, that are not this HSM's.
 func (l *Log) Load(r keystore.Reader) error {
 	b, err := r.Get(keystore.TableHSM, keySettings)
 	if err != nil {
@@ -81,9 +82,9 @@ func (l *Log) Load(r keystore.Reader) error {
 		}
 	}
 	l.settings.Store(&s)
-	// Whether it is so, the first who asks finds out.
-	l.full.Store(true)
-	return nil
+	u, err := l.Usage(r)
+	l.full.Store(u.Entries() >= u.Limit)
+	return err
 }
 
 // Settings are the settings now. It costs an atomic load.
@@ -106,7 +107,7 @@ func (l *Log) Set(s keystore.Store, to Settings, by Actor) error {
 		return err
 	}
 	l.settings.Store(&to)
-	l.full.Store(true)
+	l.full.Store(true) // the next who asks finds out
 	return nil
 }
 

@@ -263,6 +263,7 @@ func TestEveryCall(t *testing.T) {
 	b.testAdministration(c.saw)
 	newHSM(t).testFirmware(c.saw)
 	version1HSM(t).testAuthorization(c.saw)
+	newHSM(t).testAuditor(c.saw)
 	c.must(c.call(wire.CallStatistics, 0, &wire.StatisticsRequest{}, &wire.StatisticsReply{}))
 	c.must(c.call(wire.CallStop, 0, &wire.StopRequest{}, &wire.StopReply{}))
 	c.must(c.call(wire.CallGoodbye, 0, &wire.GoodbyeRequest{}, &wire.GoodbyeReply{}))

@@ -105,5 +105,11 @@ func init() {
 		wire.CallAuditRead:       on(needApplication, (*request).auditRead),
 		wire.CallAuditVerify:     on(needApplication, (*request).auditVerify),
 		wire.CallAuditCheckpoint: on(needApplication, (*request).auditCheckpoint),
+
+		wire.CallAuditSettings:    on(needApplication, (*request).auditSettings),
+		wire.CallSetAuditSettings: on(needUse, (*request).setAuditSettings),
+		wire.CallAuditExport:      on(needUse, (*request).auditExport),
+		wire.CallAuditClear:       on(needUse, (*request).auditClear),
+		wire.CallLogExternal:      on(needUse, (*request).logExternal),
 	}
 }

@@ -1,7 +1,9 @@
 package hsm
 
 import (
+	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/mech"
 	"tidelock.dev/tidelock/partition"
 	"tidelock.dev/tidelock/wire"
@@ -18,6 +20,14 @@ func (r *request) hsmInfo(_ *wire.HSMInfoRequest, p *wire.HSMInfoReply) error {
 	if err != nil {
 		return err
 	}
+	var log audit.Usage
+	err = h.store.View(func(r keystore.Reader) (err error) {
+		log, err = h.audit.Usage(r)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	*p = wire.HSMInfoReply{
 		Label: now.record.label, Serial: now.record.serial, Model: model, Firmware: now.record.level.String(),
 		Mode: now.record.mode.String(), RootKey: h.rootKind, State: now.record.state.String(),
@@ -29,7 +39,8 @@ func (r *request) hsmInfo(_ *wire.HSMInfoRequest, p *wire.HSMInfoReply) error {
 		Officer:       describe(officer), OfficerLeft: officer.AttemptsLeft, Auditor: describe(auditor),
 		Allowed:    uint64(now.record.licences),
 		TotalBytes: now.record.usable(), UsedBytes: now.record.usable() - now.free(), FreeBytes: now.free(),
-		Rsa: mech.RSAProvider(),
+		Rsa:          mech.RSAProvider(),
+		AuditEntries: log.Entries(), AuditLimit: log.Limit,
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func (r *request) auditVerify(_ *wire.AuditVerifyRequest, p *wire.AuditVerifyRep
 		*p = wire.AuditVerifyReply{Kind: string(fault.Kind), First: fault.First, Last: fault.Last, Fault: fault.Cause}
 		return nil
 	}
-	*p = wire.AuditVerifyReply{Sound: err == nil, Newest: end.Newest}
+	*p = wire.AuditVerifyReply{Sound: err == nil, Newest: end.Newest, Oldest: end.Oldest}
 	return err
 }
 

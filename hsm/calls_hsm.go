@@ -83,7 +83,8 @@ func (r *request) hsmZeroize(*wire.HSMZeroizeRequest, *wire.HSMZeroizeReply) err
 	})
 }
 
-// hsmFactoryReset leaves firmware, licences and the audit log, which tells of it.
+// hsmFactoryReset leaves firmware, licences and the audit log, which tells of it; what the
+// Auditor has set there goes with him.
 func (r *request) hsmFactoryReset(*wire.HSMFactoryResetRequest, *wire.HSMFactoryResetReply) error {
 	if err := r.mayErase(); err != nil {
 		return err
@@ -97,8 +98,11 @@ func (r *request) hsmFactoryReset(*wire.HSMFactoryResetRequest, *wire.HSMFactory
 	if err != nil {
 		return err
 	}
-	return h.act(audit.Record{Event: audit.EventHSMReset, Actor: r.by(), Detail: "factory reset"}, func(w keystore.Writer, rec *record) error {
+	err = h.act(audit.Record{Event: audit.EventHSMReset, Actor: r.by(), Detail: "factory reset"}, func(w keystore.Writer, rec *record) error {
 		if err := rec.eraseAll(w); err != nil {
+			return err
+		}
+		if err := h.audit.Reset(w); err != nil {
 			return err
 		}
 		rec.label, rec.state = "", StateFactory
@@ -109,4 +113,8 @@ func (r *request) hsmFactoryReset(*wire.HSMFactoryResetRequest, *wire.HSMFactory
 		}
 		return draft.Write(w)
 	})
+	if err != nil {
+		return err
+	}
+	return h.store.View(h.audit.Load)
 }

@@ -140,7 +140,7 @@ func Open(c Config) (*HSM, error) {
 	if err := h.store.View(h.audit.Load); err != nil {
 		return nil, err
 	}
-	h.witness = witness{record: c.Witness, mac: h.key.Counters()}
+	h.witness.record, h.witness.mac = c.Witness, h.key.Counters()
 	if err := h.begin(c.AcceptRollback); err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func Open(c Config) (*HSM, error) {
 		return nil, err
 	}
 	// An earlier server may have ended while it swept.
-	return h, h.sweep()
+	return h, errors.Join(h.sweep(), h.sweepAudit())
 }
 
 // openKey opens the HSM's key and says what its root key is made from.
@@ -262,7 +262,7 @@ func (h *HSM) Tend() error {
 		return nil
 	}
 	defer h.serving.RUnlock()
-	errs := []error{h.sweep()}
+	errs := []error{h.sweep(), h.sweepAudit()}
 	for _, p := range h.state.Load().partitions {
 		errs = append(errs, p.Tend())
 	}

@@ -96,6 +96,9 @@ func (t *typed[Q, R, PQ, PR]) run(l *Link, header wire.Header, body []byte) (wir
 	if err := l.hsm.Failed(); err != nil {
 		return nil, nil, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the HSM does not serve: %w", err)
 	}
+	if err := l.hsm.roomToTell(header.Call); err != nil {
+		return nil, nil, err
+	}
 	if t.needs >= needOwnSession {
 		if r.session = l.hsm.session(header.Session, l.app); r.session == nil {
 			return nil, nil, cryptoki.CKR_SESSION_HANDLE_INVALID

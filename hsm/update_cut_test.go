@@ -58,7 +58,7 @@ func (b *box) summary() (s struct {
 		s.Partitions = append(s.Partitions, c.partitionInfo(slot))
 	}
 	s.Objects = b.user().seen()
-	s.HSM.Applications, s.HSM.Sessions = 0, 0
+	s.HSM.Applications, s.HSM.Sessions, s.HSM.AuditEntries = 0, 0, 0
 	for i := range s.Partitions {
 		s.Partitions[i].Sessions = 0
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/keystore"
@@ -55,11 +56,13 @@ func parseSighting(mac *seal.MAC, b []byte) (sighting, error) {
 }
 
 // witness compares the store with the record outside of it, and keeps that up to
-// date. It is used by one goroutine at a time.
+// date.
 type witness struct {
 	record Witness // nil where there is none
 	mac    *seal.MAC
-	last   uint64 // audit sequence of the last sighting
+
+	mu   sync.Mutex // held over a sighting
+	last uint64     // guarded by mu; audit sequence of the last sighting
 }
 
 // String says what can be noticed, for `hsm show`.
@@ -96,6 +99,9 @@ func (w *witness) check(h *HSM, boot uint64) error {
 				ErrRolledBack, now.Sequence, boot, seen.audit.Sequence, seen.boot)
 		}
 		same, err := h.audit.Passes(r, seen.audit)
+		if errors.Is(err, audit.ErrCleared) {
+			return fmt.Errorf("%w: or so it may be, since what the witness has seen was cleared (%w)", ErrRolledBack, err)
+		}
 		if err != nil {
 			return err
 		}
@@ -112,6 +118,8 @@ func (w *witness) see(h *HSM) error {
 	if w.record == nil {
 		return nil
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	head, err := h.audit.DurableHead(h.store)
 	if err != nil || head.Sequence == w.last {
 		return err

@@ -30,6 +30,19 @@ func (m *Member) require(w keystore.Writer, role Role, r audit.Record, must bool
 	return m.partition.config.Audit.Require(w, r)
 }
 
+// LogExternal is CA_LogExternal: an application's text goes into the audit log, if the
+// Auditor wants such texts. What does not print is replaced.
+// Errors: CKR_DATA_LEN_RANGE, CKR_USER_NOT_LOGGED_IN.
+func (s *Session) LogExternal(text string) error {
+	if n := len(text); n == 0 || n > audit.MaxDetail {
+		return cryptoki.Errorf(cryptoki.CKR_DATA_LEN_RANGE, "a text for the audit log has 1 to %d bytes, not %d", audit.MaxDetail, n)
+	}
+	if s.member.Role() == RoleNone {
+		return cryptoki.CKR_USER_NOT_LOGGED_IN
+	}
+	return s.log(audit.Record{Event: audit.EventExternal, Detail: text}, false, nil)
+}
+
 // creation is the entry of an act that made objects, for the store to complete with
 // their handles.
 type creation struct {
