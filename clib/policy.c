@@ -144,10 +144,13 @@ static CK_RV send(struct tl_entry *entry, const struct change *change) {
         return rv;
     struct tl_ulongs ids = {change->ids, change->count}, values = {change->values, change->count};
     if (hsm)
-        tl_put_set_hsm_policies(call.out, &(struct tl_set_hsm_policies_request){ids, values, change->destructive});
+        tl_put_set_hsm_policies(call.out,
+                                &(struct tl_set_hsm_policies_request){
+                                    .ids = ids, .values = values, .destructive = change->destructive});
     else
         tl_put_set_partition_policies(call.out,
-                                      &(struct tl_set_partition_policies_request){ids, values, change->destructive});
+                                      &(struct tl_set_partition_policies_request){
+                                          .ids = ids, .values = values, .destructive = change->destructive});
     rv = tl_call_run(&call);
     if (rv == CKR_OK && !tl_get_set_partition_policies(&call.in, &reply))
         rv = CKR_DEVICE_ERROR;

@@ -1944,6 +1944,7 @@ type PartitionInitRequest struct {
 	PIN      Secret
 	Domain   Secret
 	Policies []byte
+	DryRun   bool
 }
 
 // AppendTo implements Message.
@@ -1953,6 +1954,7 @@ func (m *PartitionInitRequest) AppendTo(b []byte) []byte {
 	b = appendSecret(b, m.PIN)
 	b = appendSecret(b, m.Domain)
 	b = appendBytes(b, m.Policies)
+	b = appendBool(b, m.DryRun)
 	return b
 }
 
@@ -1964,6 +1966,7 @@ func (m *PartitionInitRequest) Parse(b []byte) error {
 	m.PIN = d.secret("pin")
 	m.Domain = d.secret("domain")
 	m.Policies = d.bytes("policies")
+	m.DryRun = d.bool("dryRun")
 	return d.end(CallPartitionInit, "request")
 }
 
@@ -2240,6 +2243,7 @@ type SetPartitionPoliciesRequest struct {
 	Ids         []uint64
 	Values      []uint64
 	Destructive bool
+	DryRun      bool
 }
 
 // AppendTo implements Message.
@@ -2247,6 +2251,7 @@ func (m *SetPartitionPoliciesRequest) AppendTo(b []byte) []byte {
 	b = appendU64s(b, m.Ids)
 	b = appendU64s(b, m.Values)
 	b = appendBool(b, m.Destructive)
+	b = appendBool(b, m.DryRun)
 	return b
 }
 
@@ -2256,19 +2261,34 @@ func (m *SetPartitionPoliciesRequest) Parse(b []byte) error {
 	m.Ids = d.u64s(m.Ids, "ids")
 	m.Values = d.u64s(m.Values, "values")
 	m.Destructive = d.bool("destructive")
+	m.DryRun = d.bool("dryRun")
 	return d.end(CallSetPartitionPolicies, "request")
 }
 
 // SetPartitionPoliciesReply is the body of the reply of SetPartitionPolicies.
 type SetPartitionPoliciesReply struct {
-	Erased bool
-	Fault  string
+	Erased    bool
+	Fault     string
+	Changed   []uint64
+	Becomes   []uint64
+	Slots     []uint64
+	Objects   []uint64
+	UsedBytes []uint64
+	RoleSlots []uint64
+	RoleUsers []uint64
 }
 
 // AppendTo implements Message.
 func (m *SetPartitionPoliciesReply) AppendTo(b []byte) []byte {
 	b = appendBool(b, m.Erased)
 	b = appendText(b, m.Fault)
+	b = appendU64s(b, m.Changed)
+	b = appendU64s(b, m.Becomes)
+	b = appendU64s(b, m.Slots)
+	b = appendU64s(b, m.Objects)
+	b = appendU64s(b, m.UsedBytes)
+	b = appendU64s(b, m.RoleSlots)
+	b = appendU64s(b, m.RoleUsers)
 	return b
 }
 
@@ -2277,6 +2297,13 @@ func (m *SetPartitionPoliciesReply) Parse(b []byte) error {
 	d := decoder{rest: b}
 	m.Erased = d.bool("erased")
 	m.Fault = d.text("fault")
+	m.Changed = d.u64s(m.Changed, "changed")
+	m.Becomes = d.u64s(m.Becomes, "becomes")
+	m.Slots = d.u64s(m.Slots, "slots")
+	m.Objects = d.u64s(m.Objects, "objects")
+	m.UsedBytes = d.u64s(m.UsedBytes, "usedBytes")
+	m.RoleSlots = d.u64s(m.RoleSlots, "roleSlots")
+	m.RoleUsers = d.u64s(m.RoleUsers, "roleUsers")
 	return d.end(CallSetPartitionPolicies, "reply")
 }
 
@@ -2884,6 +2911,7 @@ type SetHSMPoliciesRequest struct {
 	Ids         []uint64
 	Values      []uint64
 	Destructive bool
+	DryRun      bool
 }
 
 // AppendTo implements Message.
@@ -2891,6 +2919,7 @@ func (m *SetHSMPoliciesRequest) AppendTo(b []byte) []byte {
 	b = appendU64s(b, m.Ids)
 	b = appendU64s(b, m.Values)
 	b = appendBool(b, m.Destructive)
+	b = appendBool(b, m.DryRun)
 	return b
 }
 
@@ -2900,19 +2929,34 @@ func (m *SetHSMPoliciesRequest) Parse(b []byte) error {
 	m.Ids = d.u64s(m.Ids, "ids")
 	m.Values = d.u64s(m.Values, "values")
 	m.Destructive = d.bool("destructive")
+	m.DryRun = d.bool("dryRun")
 	return d.end(CallSetHSMPolicies, "request")
 }
 
 // SetHSMPoliciesReply is the body of the reply of SetHSMPolicies.
 type SetHSMPoliciesReply struct {
-	Erased bool
-	Fault  string
+	Erased    bool
+	Fault     string
+	Changed   []uint64
+	Becomes   []uint64
+	Slots     []uint64
+	Objects   []uint64
+	UsedBytes []uint64
+	RoleSlots []uint64
+	RoleUsers []uint64
 }
 
 // AppendTo implements Message.
 func (m *SetHSMPoliciesReply) AppendTo(b []byte) []byte {
 	b = appendBool(b, m.Erased)
 	b = appendText(b, m.Fault)
+	b = appendU64s(b, m.Changed)
+	b = appendU64s(b, m.Becomes)
+	b = appendU64s(b, m.Slots)
+	b = appendU64s(b, m.Objects)
+	b = appendU64s(b, m.UsedBytes)
+	b = appendU64s(b, m.RoleSlots)
+	b = appendU64s(b, m.RoleUsers)
 	return b
 }
 
@@ -2921,6 +2965,13 @@ func (m *SetHSMPoliciesReply) Parse(b []byte) error {
 	d := decoder{rest: b}
 	m.Erased = d.bool("erased")
 	m.Fault = d.text("fault")
+	m.Changed = d.u64s(m.Changed, "changed")
+	m.Becomes = d.u64s(m.Becomes, "becomes")
+	m.Slots = d.u64s(m.Slots, "slots")
+	m.Objects = d.u64s(m.Objects, "objects")
+	m.UsedBytes = d.u64s(m.UsedBytes, "usedBytes")
+	m.RoleSlots = d.u64s(m.RoleSlots, "roleSlots")
+	m.RoleUsers = d.u64s(m.RoleUsers, "roleUsers")
 	return d.end(CallSetHSMPolicies, "reply")
 }
 

@@ -302,7 +302,14 @@ static bool get_set_partition_policies(struct tl_view *v) {
     struct tl_set_partition_policies_reply m;
     return tl_get_set_partition_policies(v, &m) &&
            is_bool(m.erased, 0) &&
-           is_text(m.fault, 1);
+           is_text(m.fault, 1) &&
+           is_u64s(m.changed, 2) &&
+           is_u64s(m.becomes, 3) &&
+           is_u64s(m.slots, 4) &&
+           is_u64s(m.objects, 5) &&
+           is_u64s(m.used_bytes, 6) &&
+           is_u64s(m.role_slots, 7) &&
+           is_u64s(m.role_users, 8);
 }
 
 static bool get_partition_template(struct tl_view *v) {
@@ -381,7 +388,14 @@ static bool get_set_hsm_policies(struct tl_view *v) {
     struct tl_set_hsm_policies_reply m;
     return tl_get_set_hsm_policies(v, &m) &&
            is_bool(m.erased, 0) &&
-           is_text(m.fault, 1);
+           is_text(m.fault, 1) &&
+           is_u64s(m.changed, 2) &&
+           is_u64s(m.becomes, 3) &&
+           is_u64s(m.slots, 4) &&
+           is_u64s(m.objects, 5) &&
+           is_u64s(m.used_bytes, 6) &&
+           is_u64s(m.role_slots, 7) &&
+           is_u64s(m.role_users, 8);
 }
 
 static bool get_statistics(struct tl_view *v) {

@@ -353,6 +353,7 @@ static void put_partition_init(struct tl_buffer *b) {
         .pin = sample_secret(2),
         .domain = sample_secret(3),
         .policies = sample_bytes(4),
+        .dry_run = sample_bool(5),
     };
     tl_put_partition_init(b, &m);
 }
@@ -400,6 +401,7 @@ static void put_set_partition_policies(struct tl_buffer *b) {
         .ids = sample_u64s(0),
         .values = sample_u64s(1),
         .destructive = sample_bool(2),
+        .dry_run = sample_bool(3),
     };
     tl_put_set_partition_policies(b, &m);
 }
@@ -470,6 +472,7 @@ static void put_set_hsm_policies(struct tl_buffer *b) {
         .ids = sample_u64s(0),
         .values = sample_u64s(1),
         .destructive = sample_bool(2),
+        .dry_run = sample_bool(3),
     };
     tl_put_set_hsm_policies(b, &m);
 }

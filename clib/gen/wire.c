@@ -450,6 +450,7 @@ void tl_put_partition_init(struct tl_buffer *b, const struct tl_partition_init_r
     tl_put_bytes(b, m->pin);
     tl_put_bytes(b, m->domain);
     tl_put_bytes(b, m->policies);
+    tl_put_bool(b, m->dry_run);
 }
 
 bool tl_get_partition_init(struct tl_view *v, struct tl_partition_init_reply *m) {
@@ -522,11 +523,19 @@ void tl_put_set_partition_policies(struct tl_buffer *b, const struct tl_set_part
     tl_put_u64s(b, m->ids);
     tl_put_u64s(b, m->values);
     tl_put_bool(b, m->destructive);
+    tl_put_bool(b, m->dry_run);
 }
 
 bool tl_get_set_partition_policies(struct tl_view *v, struct tl_set_partition_policies_reply *m) {
     m->erased = tl_get_bool(v);
     m->fault = tl_get_bytes(v);
+    m->changed = tl_get_u64s(v);
+    m->becomes = tl_get_u64s(v);
+    m->slots = tl_get_u64s(v);
+    m->objects = tl_get_u64s(v);
+    m->used_bytes = tl_get_u64s(v);
+    m->role_slots = tl_get_u64s(v);
+    m->role_users = tl_get_u64s(v);
     return tl_view_end(v);
 }
 
@@ -637,11 +646,19 @@ void tl_put_set_hsm_policies(struct tl_buffer *b, const struct tl_set_hsm_polici
     tl_put_u64s(b, m->ids);
     tl_put_u64s(b, m->values);
     tl_put_bool(b, m->destructive);
+    tl_put_bool(b, m->dry_run);
 }
 
 bool tl_get_set_hsm_policies(struct tl_view *v, struct tl_set_hsm_policies_reply *m) {
     m->erased = tl_get_bool(v);
     m->fault = tl_get_bytes(v);
+    m->changed = tl_get_u64s(v);
+    m->becomes = tl_get_u64s(v);
+    m->slots = tl_get_u64s(v);
+    m->objects = tl_get_u64s(v);
+    m->used_bytes = tl_get_u64s(v);
+    m->role_slots = tl_get_u64s(v);
+    m->role_users = tl_get_u64s(v);
     return tl_view_end(v);
 }
 

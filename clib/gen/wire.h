@@ -623,6 +623,7 @@ struct tl_partition_init_request {
     struct tl_bytes pin;
     struct tl_bytes domain;
     struct tl_bytes policies;
+    bool dry_run;
 };
 
 struct tl_partition_init_reply {
@@ -707,11 +708,19 @@ struct tl_set_partition_policies_request {
     struct tl_ulongs ids;
     struct tl_ulongs values;
     bool destructive;
+    bool dry_run;
 };
 
 struct tl_set_partition_policies_reply {
     bool erased;
     struct tl_bytes fault;
+    struct tl_u64s changed;
+    struct tl_u64s becomes;
+    struct tl_u64s slots;
+    struct tl_u64s objects;
+    struct tl_u64s used_bytes;
+    struct tl_u64s role_slots;
+    struct tl_u64s role_users;
 };
 
 void tl_put_set_partition_policies(struct tl_buffer *b, const struct tl_set_partition_policies_request *m);
@@ -844,11 +853,19 @@ struct tl_set_hsm_policies_request {
     struct tl_ulongs ids;
     struct tl_ulongs values;
     bool destructive;
+    bool dry_run;
 };
 
 struct tl_set_hsm_policies_reply {
     bool erased;
     struct tl_bytes fault;
+    struct tl_u64s changed;
+    struct tl_u64s becomes;
+    struct tl_u64s slots;
+    struct tl_u64s objects;
+    struct tl_u64s used_bytes;
+    struct tl_u64s role_slots;
+    struct tl_u64s role_users;
 };
 
 void tl_put_set_hsm_policies(struct tl_buffer *b, const struct tl_set_hsm_policies_request *m);
