@@ -1,7 +1,9 @@
 package hsm
 
 import (
+	"encoding/hex"
 	"slices"
+	"strings"
 	"sync"
 
 	"tidelock.dev/tidelock/audit"
@@ -343,14 +345,15 @@ func (r *request) contents(q *wire.ContentsRequest, p *wire.ContentsReply) error
 		p.Classes = append(p.Classes, uint64(c.Class))
 		p.KeyTypes = append(p.KeyTypes, uint64(c.KeyType))
 		p.Sizes = append(p.Sizes, c.Size)
-		p.Labels = append(p.Labels, shorten(c.Label))
-		p.Ids = append(p.Ids, shorten(c.ID))
+		// A label is what a program says it is, an id is any bytes; both go out as text.
+		p.Labels = append(p.Labels, strings.ToValidUTF8(string(shorten(c.Label)), "\ufffd"))
+		p.Ids = append(p.Ids, hex.EncodeToString(shorten(c.ID)))
 	}
 	return nil
 }
 
 // shorten cuts what is for people's eyes, so that a page of it fits a frame.
-func shorten(b []byte) string {
+func shorten(b []byte) []byte {
 	const most = 256
-	return string(b[:min(len(b), most)])
+	return b[:min(len(b), most)]
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/mech"
+	"tidelock.dev/tidelock/wire"
 )
 
 // A creating call that is repeated with its token returns what the first one made.
@@ -432,6 +434,23 @@ func TestGetAttributes(t *testing.T) {
 	// A template holds no more attributes than this, and so does the reply.
 	_, rv = s.get(key, make([]cryptoki.AttributeType, 257)...)
 	want(t, "257 attributes", rv, cryptoki.CKR_ARGUMENTS_BAD)
+}
+
+// Ids are any bytes, and no program is kept from making a label of some. The list of a
+// partition's contents shows them all the same.
+func TestContentsOfAnyBytes(t *testing.T) {
+	s := newHSM(t).user()
+	label := string(append(bytes.Repeat([]byte("x"), 255), "\u00e9"...))
+	s.aes(cryptoki.CKA_ID, []byte{0xff, 0, 0xfe}, cryptoki.CKA_LABEL, "caf\xe9")
+	s.aes(cryptoki.CKA_ID, bytes.Repeat([]byte{0xaa}, 300), cryptoki.CKA_LABEL, label)
+	var list wire.ContentsReply
+	s.must(s.do(wire.CallContents, &wire.ContentsRequest{}, &list))
+	if !slices.Equal(list.Ids, []string{"ff00fe", strings.Repeat("aa", 256)}) {
+		t.Errorf("the ids are %q", list.Ids)
+	}
+	if !slices.Equal(list.Labels, []string{"caf\ufffd", label[:255] + "\ufffd"}) {
+		t.Errorf("the labels are %q", list.Labels)
+	}
 }
 
 func TestSetAttributesIsWholeOrNothing(t *testing.T) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,7 +40,7 @@ func eachContent(s *session, fn func(page []content) error) error {
 		for i, h := range reply.Objects {
 			page = append(page, content{
 				h, className(reply.Classes[i]), keyTypeName(reply.Classes[i], reply.KeyTypes[i]), reply.Sizes[i],
-				printable(reply.Labels[i]), hex.EncodeToString([]byte(reply.Ids[i])),
+				printable(reply.Labels[i]), reply.Ids[i],
 			})
 			after = h
 		}
