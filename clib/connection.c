@@ -13,21 +13,31 @@ enum {
     FIRST_SIZE = 4 << 10,    // most frames fit
     RESTING_SIZE = 64 << 10, // what a connection may keep while it idles
     LEAST_FRAME = 4 << 10,   // a server that takes less is of no use
+    PROGRAM_NAME = 64,       // of a program's name goes to the server
 };
+
+// program_name fills in what the program is called, for people: as text, which the name of a
+// file need not be.
+static struct tl_bytes program_name(char name[PROGRAM_NAME]) {
+    size_t length = strnlen(program_invocation_short_name, PROGRAM_NAME);
+    for (size_t i = 0; i < length; i++) {
+        char c = program_invocation_short_name[i];
+        name[i] = (char)(c >= ' ' && c <= '~' ? c : '?');
+    }
+    return (struct tl_bytes){(const uint8_t *)name, length};
+}
 
 // hello returns 0, or why c is of no use: EPROTO, or EACCES for good, as for a program that
 // is another user than before.
 static int hello(struct tl_connection *c, uint32_t level, const struct tl_application *application) {
-    char program[64];
-    size_t length = strnlen(program_invocation_short_name, sizeof program);
-    memcpy(program, program_invocation_short_name, length);
+    char program[PROGRAM_NAME];
     struct tl_hello_request request = {
         .protocol_min = 1,
         .protocol_max = 1,
         .features = TL_SHARED_REPLIES,
         .client_level = level,
         .process = (uint64_t)getpid(),
-        .program = {(const uint8_t *)program, length},
+        .program = program_name(program),
     };
     memcpy(request.application.bytes, application->id, sizeof application->id);
     memcpy(request.secret.bytes, application->secret, sizeof application->secret);

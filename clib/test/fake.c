@@ -398,6 +398,12 @@ static uint32_t hello(struct tl_view *v, struct tl_buffer *b) {
     if (memcmp(shared->application, application.bytes, 16) != 0)
         atomic_fetch_add(&shared->hellos, 1);
     memcpy(shared->application, application.bytes, 16);
+    (void)tl_get_id(v);
+    (void)tl_get_u64(v);
+    struct tl_bytes program = tl_get_bytes(v);
+    for (size_t i = 0; i < program.length; i++)
+        if (program.data[i] >= 0x80)
+            return CKR_ARGUMENTS_BAD; // as for text that is not UTF-8
     tl_put_u16(b, 1);
     tl_put_u64(b, getenv("FAKE_AREA") == NULL ? 0 : TL_SHARED_REPLIES);
     tl_put_u64(b, 1);
@@ -539,6 +545,8 @@ static uint32_t set_policies(struct tl_view *v, struct tl_buffer *b) {
     atomic_store(&shared->destructive, tl_get_bool(v));
     tl_put_bool(b, atomic_load(&shared->destructive));
     put_text(b, "");
+    for (int i = 0; i < 7; i++) // what is changed and erased: nothing
+        tl_put_u32(b, 0);
     return CKR_OK;
 }
 

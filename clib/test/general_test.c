@@ -1,5 +1,6 @@
 // Initialising, the function lists, arguments, attributes, searches.
 #include <dlfcn.h>
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -38,6 +39,11 @@ static void initialise(void) {
     CHECK_RV(CKR_OK, C_Finalize(NULL));
     CHECK_RV(CKR_CRYPTOKI_NOT_INITIALIZED, C_Finalize(NULL));
     CHECK(atomic_load(&fake->count[TL_CALL_GOODBYE]) == goodbyes + 1);
+    char *called = program_invocation_short_name, latin[] = "caf\xe9";
+    program_invocation_short_name = latin; // the name of a program is any bytes
+    CHECK_RV(CKR_OK, C_Initialize(NULL));
+    CHECK_RV(CKR_OK, C_Finalize(NULL));
+    program_invocation_short_name = called;
     unsigned hellos = atomic_load(&fake->hellos);
     CHECK_RV(CKR_OK, C_Initialize(&locking));
     CHECK(atomic_load(&fake->hellos) == hellos + 1); // a new application each time
