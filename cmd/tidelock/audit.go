@@ -18,9 +18,11 @@ func auditCommand() *cobra.Command {
 		Short: "The tamper-evident log of what was done with the HSM",
 		Long: `The HSM records who did what, when, with what result. Entries are chained: altering,
 cutting or reordering them shows. Checkpoints, kept out of reach of whoever runs the
-HSM, show it even if he has all of its keys.`,
-		Example: "  tidelock audit show --limit 20\n  tidelock audit verify",
-	}, auditShowCommand(), auditVerifyCommand(), auditCheckpointCommand())
+HSM, show it even if he has all of its keys. The Auditor sets what is recorded, and takes
+what was exported out of the log, which is full some day.`,
+		Example: "  tidelock audit show --limit 20\n  tidelock audit verify\n  tidelock audit rotate --file 2026-11.jsonl",
+	}, auditShowCommand(), auditVerifyCommand(), auditCheckpointCommand(), auditConfigCommand(),
+		auditExportCommand(), auditClearCommand(), auditRotateCommand())
 }
 
 func auditShowCommand() *cobra.Command {
@@ -52,7 +54,7 @@ that "audit verify --file" checks: a line for the log, then one for each entry.`
 			return showEntries(cmd.OutOrStdout(), lines)
 		},
 	}
-	cmd.Flags().Uint64Var(&from, "from", 1, "number of the first entry")
+	cmd.Flags().Uint64Var(&from, "from", 0, "number of the first entry (0: the oldest)")
 	cmd.Flags().Uint64Var(&limit, "limit", 0, "how many entries (0: all)")
 	return cmd
 }
@@ -60,7 +62,7 @@ that "audit verify --file" checks: a line for the log, then one for each entry.`
 // auditLines is the log of a server, or a part of it, in its exported form.
 type auditLines struct {
 	client *link
-	from   uint64
+	from   uint64 // 0: the oldest entry
 	limit  uint64 // 0: up to the entry that is the newest at the first page
 }
 
@@ -79,7 +81,11 @@ func (l auditLines) each(fn func(line string) error) error {
 			return fmt.Errorf("reading the audit log from entry %d on: %w", next, err)
 		}
 		if end == 0 {
-			end = page.Newest + 1
+			header, err := audit.ParseHeader([]byte(page.Header))
+			if err != nil {
+				return err
+			}
+			next, end = header.From, page.Newest+1
 			if l.limit != 0 && l.limit < end-next {
 				end = next + l.limit
 			}

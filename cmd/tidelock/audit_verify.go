@@ -15,13 +15,14 @@ import (
 )
 
 func auditVerifyCommand() *cobra.Command {
-	var file string
+	var files []string
 	var checkpoints []string
 	cmd := &cobra.Command{
-		Use:   "verify [--file F] [--checkpoint C]...",
+		Use:   "verify [--file F]... [--checkpoint C]...",
 		Short: "Check that nothing in the log was altered, cut or reordered",
 		Long: `verify lets the HSM check its log: chain, MACs, and where the log ends. With --file it
-checks a log that "audit show -o json" wrote, without any HSM. With --checkpoint either
+checks a log that "audit show -o json" or "audit export" wrote, without any HSM; several
+files are one log, each beginning where the one before it ends. With --checkpoint either
 is held against statements that the HSM signed earlier: that shows what was altered or
 cut by somebody who has the HSM's store and its root key.
 
@@ -36,13 +37,13 @@ The exit status is 0 when the log holds and 1 otherwise; the message says at whi
 			if err != nil {
 				return err
 			}
-			if file != "" {
-				return verifyFile(cmd, file, verifier, len(checkpoints) > 0)
+			if len(files) > 0 {
+				return verifyFiles(cmd, files, verifier, len(checkpoints) > 0)
 			}
 			return verifyServer(cmd, verifier, len(checkpoints) > 0)
 		},
 	}
-	cmd.Flags().StringVar(&file, "file", "", "an exported log")
+	cmd.Flags().StringArrayVar(&files, "file", nil, "an exported log, or a part of it; may be given several times, in order")
 	cmd.Flags().StringArrayVar(&checkpoints, "checkpoint", nil, "a checkpoint that is known to be genuine; may be given several times")
 	return cmd
 }
@@ -78,11 +79,30 @@ func readLimited(path string, size int64) ([]byte, error) {
 	return text, err
 }
 
-// verifyFile checks an exported log.
-func verifyFile(cmd *cobra.Command, path string, v *audit.Verifier, checkpoints bool) error {
+// verifyFiles checks an exported log, which may be in several files.
+func verifyFiles(cmd *cobra.Command, paths []string, v *audit.Verifier, checkpoints bool) error {
+	path := ""
+	for _, path = range paths {
+		v.Next()
+		if _, err := feed(v, path); err != nil {
+			return err
+		}
+		if v.Failed() {
+			break
+		}
+	}
+	report, err := v.Finish()
+	if err != nil {
+		return failedVerification(cmd, fmt.Errorf("%s: %w", path, err))
+	}
+	return printReport(cmd, report, checkpoints)
+}
+
+// feed gives a verifier the lines of a file, and returns the last.
+func feed(v *audit.Verifier, path string) (last []byte, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
 	lines := bufio.NewScanner(f)
@@ -90,18 +110,12 @@ func verifyFile(cmd *cobra.Command, path string, v *audit.Verifier, checkpoints 
 	n := 0
 	for ; lines.Scan(); n++ {
 		v.Line(lines.Bytes())
+		last = append(last[:0], lines.Bytes()...)
 	}
 	if errors.Is(lines.Err(), bufio.ErrTooLong) {
-		return fmt.Errorf("%s: line %d has more than %d bytes", path, n+1, audit.MaxLine)
+		return nil, fmt.Errorf("%s: line %d has more than %d bytes", path, n+1, audit.MaxLine)
 	}
-	if err := lines.Err(); err != nil {
-		return err
-	}
-	report, err := v.Finish()
-	if err != nil {
-		return failedVerification(cmd, fmt.Errorf("%s: %w", path, err))
-	}
-	return printReport(cmd, report, checkpoints)
+	return last, lines.Err()
 }
 
 // verifyServer lets the HSM check its log, and holds it against the checkpoints.
@@ -111,18 +125,18 @@ func verifyServer(cmd *cobra.Command, v *audit.Verifier, checkpoints bool) error
 		return err
 	}
 	defer c.Close()
-	newest, err := verifyInside(c)
+	entries, err := verifyInside(c)
 	if err != nil {
 		return failedVerification(cmd, err)
 	}
 	if !checkpoints {
 		return printFields(cmd, []field{
 			{"The log holds", "sound", true},
-			{"Entries", "entries", newest},
+			{"Entries", "entries", entries},
 			{"Proven by a checkpoint", "proven", "nothing: the HSM's owner could have made another log"},
 		})
 	}
-	err = auditLines{client: c, from: 1}.each(func(line string) error {
+	err = auditLines{client: c}.each(func(line string) error {
 		v.Line([]byte(line))
 		return nil
 	})
@@ -136,16 +150,16 @@ func verifyServer(cmd *cobra.Command, v *audit.Verifier, checkpoints bool) error
 	return printReport(cmd, report, checkpoints)
 }
 
-// verifyInside asks the HSM, and returns the number of the newest entry.
-func verifyInside(c *link) (uint64, error) {
+// verifyInside asks the HSM, and returns which entries there are.
+func verifyInside(c *link) (string, error) {
 	var reply wire.AuditVerifyReply
 	if err := c.Do(wire.CallAuditVerify, 0, &wire.AuditVerifyRequest{}, &reply); err != nil {
-		return 0, fmt.Errorf("verifying the audit log: %w", err)
+		return "", fmt.Errorf("verifying the audit log: %w", err)
 	}
 	if !reply.Sound {
-		return 0, &audit.Fault{Kind: audit.FaultKind(reply.Kind), First: reply.First, Last: reply.Last, Cause: reply.Fault}
+		return "", &audit.Fault{Kind: audit.FaultKind(reply.Kind), First: reply.First, Last: reply.Last, Cause: reply.Fault}
 	}
-	return reply.Newest, nil
+	return fmt.Sprintf("%d to %d", reply.Oldest, reply.Newest), nil
 }
 
 // printReport shows what a log that holds was found to be.
@@ -154,6 +168,9 @@ func printReport(cmd *cobra.Command, r audit.Report, checkpoints bool) error {
 		{"The log holds", "sound", true},
 		{"HSM", "serial", r.Serial},
 		{"Entries", "entries", fmt.Sprintf("%d to %d", r.First, r.Last)},
+	}
+	if r.Sealed != 0 {
+		fields = append(fields, field{"Signed as exported", "sealed", fmt.Sprintf("up to entry %d, with %v", r.Sealed, r.Key)})
 	}
 	switch {
 	case r.Proven != 0:

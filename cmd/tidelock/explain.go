@@ -32,6 +32,7 @@ var advice = map[cryptoki.RV]string{
 	cryptoki.CKR_AUDIT_LOGIN_TIMEOUT_IN_PROGRESS: "three wrong PINs of the Auditor: wait 10 minutes, then try once",
 	cryptoki.CKR_SO_LOGIN_FAILURE_THRESHOLD:      "three wrong PINs of the HSM SO: the HSM is zeroized; `tidelock hsm init` starts again",
 	cryptoki.CKR_ACCESS_ID_INVALID:               "a client before 10.3 cannot use a partition of version 1: TIDELOCK_CLIENT_LEVEL or client.conf sets this client's level (docs/library.md)",
+	cryptoki.CKR_LOG_FULL:                        "the audit log is full: the Auditor empties it with `tidelock audit rotate --file FILE`, or makes it larger with `tidelock audit config set --limit N`",
 	cryptoki.CKR_USER_LOCKED_OUT:                 "too many wrong PINs: docs/operating.md says who can reset it",
 }
 

@@ -48,6 +48,8 @@ func hsmShowCommand() *cobra.Command {
 				{"Auditor", "auditor", info.Auditor},
 				{"FIPS module", "fips", info.Approved},
 				{"Private RSA keys in", "rsa", info.Rsa},
+				{"Entries of the audit log", "auditEntries", info.AuditEntries},
+				{"Entries until it is full", "auditLimit", info.AuditLimit},
 				{"Rollback of the store", "rollback", info.Rollback},
 				{"Server's memory", "memory", info.Memory},
 				{"Room", "totalBytes", info.TotalBytes},
