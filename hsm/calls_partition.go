@@ -49,7 +49,7 @@ func (r *request) partitionInit(q *wire.PartitionInitRequest, p *wire.PartitionI
 	defer domain.Wipe()
 	h := r.hsm
 	part, identity, err := r.initial(q, p)
-	if err != nil {
+	if err != nil || q.DryRun {
 		return err
 	}
 	id, err := h.reserve()

@@ -110,37 +110,40 @@ func errDestructive(what string) error {
 // setHSMPolicies changes the HSM's policies. A destructive change erases the
 // partitions, which stay in their slots as they were created.
 func (r *request) setHSMPolicies(q *wire.SetHSMPoliciesRequest, p *wire.SetHSMPoliciesReply) error {
+	h := r.hsm
+	if q.DryRun {
+		now := h.state.Load()
+		if r.session.Partition() != now.administration {
+			return cryptoki.Errorf(cryptoki.CKR_USER_NOT_LOGGED_IN, "this is for the administration's slot")
+		}
+		v, err := now.judgeHSM(q.Ids, q.Values)
+		if err != nil {
+			return refused(&p.Fault, err)
+		}
+		*p = wire.SetHSMPoliciesReply(v.reply())
+		return nil
+	}
 	if err := r.administer(); err != nil {
 		return err
 	}
-	h := r.hsm
 	defer h.acts.Unlock()
-	list, text, err := changes(q.Ids, q.Values)
-	if err != nil {
-		return err
-	}
 	now := h.state.Load()
-	table := policy.HSM(now.record.level)
-	next, destructive, err := table.Change(now.record.policies, policy.Set{}, list)
-	if err == nil && destructive && !q.Destructive {
+	v, err := now.judgeHSM(q.Ids, q.Values)
+	if err == nil && v.erases && !q.Destructive {
 		err = errDestructive("every partition")
-	}
-	if err == nil {
-		err = now.allow(next, destructive)
 	}
 	if err != nil {
 		return refused(&p.Fault, err)
 	}
-	p.Erased = destructive
-	return h.act(audit.Record{Event: audit.EventHSMPolicy, Actor: r.as(), Detail: text}, func(w keystore.Writer, rec *record) error {
-		rec.policies = next
-		rec.modules = rec.modules || next.On(policy.Modules)
-		if !destructive {
+	err = h.act(audit.Record{Event: audit.EventHSMPolicy, Actor: r.as(), Detail: v.asked}, func(w keystore.Writer, rec *record) error {
+		rec.policies = v.next
+		rec.modules = rec.modules || v.next.On(policy.Modules)
+		if !v.erases {
 			return nil
 		}
 		for _, part := range now.partitions {
 			identity := part.Identity()
-			identity.Policies = capped(policy.Partition(rec.level), identity.Policies, next)
+			identity.Policies = capped(policy.Partition(rec.level), identity.Policies, v.next)
 			identity.Version = uint8(identity.Policies.Value(policy.Version))
 			if err := zeroizePartition(w, rec, part, identity); err != nil {
 				return err
@@ -148,6 +151,10 @@ func (r *request) setHSMPolicies(q *wire.SetHSMPoliciesRequest, p *wire.SetHSMPo
 		}
 		return nil
 	})
+	if err == nil {
+		*p = wire.SetHSMPoliciesReply(v.reply())
+	}
+	return err
 }
 
 // allow tells whether the partitions fit under changed policies of the HSM, which a
@@ -185,37 +192,34 @@ func capped(t *policy.Table, values, above policy.Set) policy.Set {
 // away; label, domain and roles stay, but for those that the partition's version does not
 // have. With policy 41 the partition becomes the other version.
 func (r *request) setPartitionPolicies(q *wire.SetPartitionPoliciesRequest, p *wire.SetPartitionPoliciesReply) error {
+	h, part := r.hsm, r.session.Partition()
+	if q.DryRun {
+		v, err := r.judgePartition(q.Ids, q.Values)
+		if err != nil {
+			return refused(&p.Fault, err)
+		}
+		*p = v.reply()
+		return nil
+	}
 	if err := r.session.Authorized(partition.RolePartitionSO); err != nil {
 		return err
 	}
-	h := r.hsm
 	h.acts.Lock()
 	defer h.acts.Unlock()
-	list, text, err := changes(q.Ids, q.Values)
-	if err != nil {
-		return err
-	}
-	now, part := h.state.Load(), r.session.Partition()
-	identity := part.Identity()
-	table := policy.Partition(now.record.level)
-	next, destructive, err := table.Change(identity.Policies, now.record.policies, list)
-	if err == nil {
-		// A client that cannot use version 1 would lose the partition that it is in.
-		err = firmware.ClientAccess(r.app.level, uint8(next.Value(policy.Version)))
-	}
-	if err == nil && destructive && !q.Destructive {
+	v, err := r.judgePartition(q.Ids, q.Values)
+	if err == nil && v.erases && !q.Destructive {
 		err = errDestructive("every object of the partition")
 	}
 	if err != nil {
 		return refused(&p.Fault, err)
 	}
-	identity.Policies, identity.Version = next, uint8(next.Value(policy.Version))
-	p.Erased = destructive
+	identity := part.Identity()
+	identity.Policies, identity.Version = v.next, uint8(v.next.Value(policy.Version))
 	by := r.by()
 	by.Role = audit.RolePartitionSO
-	entry := audit.Record{Event: audit.EventPartitionPolicy, Actor: by, Partition: uint32(part.ID()), Detail: text}
-	if !destructive {
-		return h.act(entry, func(w keystore.Writer, rec *record) error {
+	entry := audit.Record{Event: audit.EventPartitionPolicy, Actor: by, Partition: uint32(part.ID()), Detail: v.asked}
+	if !v.erases {
+		err := h.act(entry, func(w keystore.Writer, rec *record) error {
 			if rec.of(part.ID()) == nil {
 				return errGone
 			}
@@ -226,6 +230,10 @@ func (r *request) setPartitionPolicies(q *wire.SetPartitionPoliciesRequest, p *w
 			part.Adopt(identity)
 			return nil
 		})
+		if err == nil {
+			*p = v.reply()
+		}
+		return err
 	}
 	var area partition.ID
 	err = h.act(entry, func(w keystore.Writer, rec *record) error {
@@ -241,6 +249,7 @@ func (r *request) setPartitionPolicies(q *wire.SetPartitionPoliciesRequest, p *w
 		return err
 	}
 	part.Cleared(area, identity)
+	*p = v.reply()
 	return h.sweep()
 }
 

@@ -285,6 +285,13 @@ func initPartition(cmd *cobra.Command, c *link, place partitionName, request wir
 		if err := needs(c, firmware.PolicyTemplates, "a policy template"); err != nil {
 			return err
 		}
+		// A template that is refused is no reason to ask for a PIN.
+		trial := request
+		trial.Slot, trial.DryRun = place.slot, true
+		var reply wire.PartitionInitReply
+		if err := c.Do(wire.CallPartitionInit, 0, &trial, &reply); err != nil {
+			return fmt.Errorf("initialising %v: %w", place, refusedPolicies(err, reply.Fault))
+		}
 	}
 	var owner wire.RoleStateReply
 	if err := c.Do(wire.CallRoleState, 0, &wire.RoleStateRequest{Slot: place.slot, User: uint64(rolePO.user)}, &owner); err != nil {
@@ -341,16 +348,22 @@ func contentsOf(c *link, p partitionName, among ...role) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	lost := []string{fmt.Sprintf("%v: %s", p, counted(info.Objects, "object"))}
-	if info.Objects > 0 {
-		lost[0] += fmt.Sprintf(" of %d bytes", info.UsedBytes)
-	}
+	lost := []string{objectsOf(p, info.Objects, info.UsedBytes)}
 	for _, r := range among {
 		if flags, _ := roleIn(info, r); flags&stateInitialized != 0 {
 			lost = append(lost, fmt.Sprintf("%v: the role %v", p, r))
 		}
 	}
 	return lost, nil
+}
+
+// objectsOf says how much a partition holds.
+func objectsOf(p partitionName, objects, bytes uint64) string {
+	text := fmt.Sprintf("%v: %s", p, counted(objects, "object"))
+	if objects > 0 {
+		text += fmt.Sprintf(" of %d bytes", bytes)
+	}
+	return text
 }
 
 func partitionResizeCommand() *cobra.Command {

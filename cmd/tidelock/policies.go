@@ -75,28 +75,6 @@ func (p policies) find(id uint64) (int, error) {
 	return 0, reasoned{cryptoki.Errorf(cryptoki.CKR_POLICY_ID_INVALID, "there is no policy %d at this firmware level", id)}
 }
 
-// value is the value of a policy, 0 when it is not there.
-func (p policies) value(id uint64) uint64 {
-	if i := slices.Index(p.Ids, id); i >= 0 {
-		return p.Values[i]
-	}
-	return 0
-}
-
-// destroys tells whether going from the present value to another erases, by the
-// word that the server has for the direction.
-func (p policies) destroys(i int, value uint64) bool {
-	switch p.Destructive[i] {
-	case "on":
-		return value > p.Values[i]
-	case "off":
-		return value < p.Values[i]
-	case "both":
-		return value != p.Values[i]
-	}
-	return false
-}
-
 // policyOwner is the HSM or a partition, for the commands that are alike for both.
 type policyOwner struct {
 	command   string // that the owner's commands are under
@@ -106,14 +84,13 @@ type policyOwner struct {
 	templates bool   // the policies go into files
 	// long and example are those of set-policy.
 	long, example string
-	// connect, flags and place find the owner; list asks for its policies, lost for what
-	// erasing takes away, and set makes the changes. fault is why the server would not.
+	// connect, flags and place find the owner; list asks for its policies, and set makes the
+	// changes, or has them judged.
 	connect func(cmd *cobra.Command) (*link, error)
 	flags   func(cmd *cobra.Command)
 	place   func(cmd *cobra.Command, c *link) (partitionName, error)
 	list    func(c *link, place partitionName) (policies, error)
-	lost    func(c *link, place partitionName, ch changes) ([]string, error)
-	set     func(s *session, ch changes) (erased bool, fault string, err error)
+	set     func(s *session, r wire.SetPartitionPoliciesRequest) (wire.SetPartitionPoliciesReply, error)
 }
 
 var hsmPolicyOwner = policyOwner{
@@ -134,12 +111,11 @@ var hsmPolicyOwner = policyOwner{
 		p := policies{wire.PartitionPoliciesReply(r)}
 		return p, p.check()
 	},
-	lost: func(c *link, _ partitionName, _ changes) ([]string, error) { return everything(c) },
-	set: func(s *session, ch changes) (bool, string, error) {
-		request := wire.SetHSMPoliciesRequest{Ids: ch.ids, Values: ch.values, Destructive: len(ch.destructive) > 0}
+	set: func(s *session, r wire.SetPartitionPoliciesRequest) (wire.SetPartitionPoliciesReply, error) {
+		request := wire.SetHSMPoliciesRequest(r)
 		var reply wire.SetHSMPoliciesReply
 		err := s.do(wire.CallSetHSMPolicies, &request, &reply)
-		return reply.Erased, reply.Fault, err
+		return wire.SetPartitionPoliciesReply(reply), err
 	},
 }
 
@@ -161,17 +137,10 @@ objects, or of version 0, which erases them and takes the Limited Crypto Officer
 		}
 		return p, p.check()
 	},
-	lost: func(c *link, place partitionName, ch changes) ([]string, error) {
-		if ch.endsVersion {
-			return contentsOf(c, place, roleLCO)
-		}
-		return contentsOf(c, place)
-	},
-	set: func(s *session, ch changes) (bool, string, error) {
-		request := wire.SetPartitionPoliciesRequest{Ids: ch.ids, Values: ch.values, Destructive: len(ch.destructive) > 0}
+	set: func(s *session, r wire.SetPartitionPoliciesRequest) (wire.SetPartitionPoliciesReply, error) {
 		var reply wire.SetPartitionPoliciesReply
-		err := s.do(wire.CallSetPartitionPolicies, &request, &reply)
-		return reply.Erased, reply.Fault, err
+		err := s.do(wire.CallSetPartitionPolicies, &r, &reply)
+		return reply, err
 	},
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/wire"
 )
 
 // setting is one NUMBER=VALUE of a command line.
@@ -38,63 +40,89 @@ func parseSettings(args []string) ([]setting, error) {
 	return settings, nil
 }
 
-// changes is what settings do to policies.
-type changes struct {
-	ids, values []uint64
-	all         []string // what each makes of its policy
-	destructive []string // those that erase
-	idle        []string // that have no effect in this release
-	endsVersion bool     // a partition of version 1 becomes one of version 0
+// request asks for settings, of the HSM's policies or of a partition's.
+func request(settings []setting) (r wire.SetPartitionPoliciesRequest) {
+	for _, s := range settings {
+		r.Ids, r.Values = append(r.Ids, s.id), append(r.Values, s.value)
+	}
+	return r
 }
 
-func (p policies) changes(settings []setting) (c changes, err error) {
-	version := p.value(versionPolicy)
-	moves := false
-	for _, s := range settings {
-		moves = moves || s.id == versionPolicy && s.value != version
+// effect is what the server says that settings come to.
+type effect struct {
+	wire.SetPartitionPoliciesReply
+	changes []string // what becomes of each policy
+	lost    []string // what is erased
+}
+
+// effect reads the server's answer for people. names are the partitions that it may speak of.
+func (p policies) effect(r wire.SetPartitionPoliciesReply, names []partitionName) (e effect, err error) {
+	if len(r.Becomes) != len(r.Changed) || len(r.Objects) != len(r.Slots) || len(r.UsedBytes) != len(r.Slots) || len(r.RoleUsers) != len(r.RoleSlots) {
+		return e, errors.New("the change of policies: the server's answer is malformed")
 	}
-	for _, s := range settings {
-		i, err := p.find(s.id)
+	e.SetPartitionPoliciesReply = r
+	for i, id := range r.Changed {
+		at, err := p.find(id)
 		if err != nil {
-			return c, err
+			return e, err
 		}
-		c.ids, c.values = append(c.ids, s.id), append(c.values, s.value)
-		what := fmt.Sprintf("policy %d (%s) from %d to %d", s.id, p.Names[i], p.Values[i], s.value)
-		if s.value != p.Values[i] {
-			c.all = append(c.all, what)
+		e.changes = append(e.changes, fmt.Sprintf("policy %d (%s) from %d to %d", id, p.Names[at], p.Values[at], r.Becomes[i]))
+	}
+	for i, slot := range r.Slots {
+		place := partitionName{slot: slot}
+		if at := slices.IndexFunc(names, func(n partitionName) bool { return n.slot == slot }); at >= 0 {
+			place = names[at]
 		}
-		if p.destroys(i, s.value) && !(moves && slices.Contains(movesWithVersion, s.id)) {
-			c.destructive = append(c.destructive, what)
-		}
-		if p.Effects[i] == effectNone && s.value != p.Values[i] {
-			c.idle = append(c.idle, fmt.Sprintf("%d (%s)", s.id, p.Names[i]))
+		e.lost = append(e.lost, objectsOf(place, r.Objects[i], r.UsedBytes[i]))
+		for j, of := range r.RoleSlots {
+			if of == slot {
+				e.lost = append(e.lost, fmt.Sprintf("%v: the role %v", place, roleOf(r.RoleUsers[j])))
+			}
 		}
 	}
-	c.endsVersion = moves && version == 1
-	return c, nil
+	return e, nil
 }
 
-// print is the answer of a dry run. Whether the policies go together is the server's to
-// say, when they are set.
-func (ch changes) print(cmd *cobra.Command, lost []string) error {
+// roleOf names a partition's role for people.
+func roleOf(user uint64) string {
+	for _, r := range partitionRoles {
+		if uint64(r.user) == user {
+			return r.String()
+		}
+	}
+	return fmt.Sprintf("of user type %#x", user)
+}
+
+// idle are the settings that nothing in this release obeys.
+func (p policies) idle(settings []setting, e effect) (list []string) {
+	for _, s := range settings {
+		if i, err := p.find(s.id); err == nil && p.Effects[i] == effectNone && slices.Contains(e.Changed, s.id) {
+			list = append(list, fmt.Sprintf("%d (%s)", s.id, p.Names[i]))
+		}
+	}
+	return list
+}
+
+// print is the answer of a dry run.
+func (e effect) print(cmd *cobra.Command) error {
 	asJSON, err := wantsJSON(cmd)
 	if err != nil {
 		return err
 	}
 	if asJSON {
-		return printJSON(cmd, map[string]any{"dryRun": true, "changes": append([]string{}, ch.all...), "lost": append([]string{}, lost...)})
+		return printJSON(cmd, map[string]any{"dryRun": true, "changes": append([]string{}, e.changes...), "lost": append([]string{}, e.lost...)})
 	}
 	w := cmd.OutOrStdout()
-	if len(ch.all) == 0 {
+	if len(e.changes) == 0 {
 		_, err := fmt.Fprintln(w, "Nothing was changed. Nothing would change.")
 		return err
 	}
-	fmt.Fprintf(w, "Nothing was changed. This would change:\n  %s\n", strings.Join(ch.all, "\n  "))
-	if len(lost) == 0 {
+	fmt.Fprintf(w, "Nothing was changed. This would change:\n  %s\n", strings.Join(e.changes, "\n  "))
+	if len(e.lost) == 0 {
 		_, err := fmt.Fprintln(w, "Nothing would be destroyed.")
 		return err
 	}
-	_, err = fmt.Fprintf(w, "This would be destroyed:\n  %s\n", strings.Join(lost, "\n  "))
+	_, err = fmt.Fprintf(w, "This would be destroyed:\n  %s\n", strings.Join(e.lost, "\n  "))
 	return err
 }
 
@@ -107,23 +135,6 @@ func (n numbers) String() string {
 	}
 	return strings.Trim(strings.ReplaceAll(fmt.Sprint([]uint64(n)), " ", ", "), "[]")
 }
-
-// differing are the policies whose values changed, those included that followed another.
-func (p policies) differing(after policies) numbers {
-	ids := numbers{}
-	for i, id := range after.Ids {
-		if p.value(id) != after.Values[i] {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
-// versionPolicy is a partition's version; those that move with it leave it to that policy
-// whether the move erases.
-const versionPolicy = 41
-
-var movesWithVersion = []uint64{3, 7, 31, 32, 40}
 
 // change is the command that changes the owner's policies.
 func (o policyOwner) change() *cobra.Command {
@@ -155,7 +166,8 @@ func (o policyOwner) change() *cobra.Command {
 	return cmd
 }
 
-// apply makes changes of the owner's policies, when whoever asks is sure.
+// apply makes changes of the owner's policies, when whoever asks is sure. The server judges
+// them first, with nobody logged in: nobody is asked about a change that cannot be.
 func (o policyOwner) apply(cmd *cobra.Command, c *link, settings []setting, p *pins, sure *confirmation) error {
 	place, err := o.place(cmd, c)
 	if err != nil {
@@ -165,44 +177,54 @@ func (o policyOwner) apply(cmd *cobra.Command, c *link, settings []setting, p *p
 	if err != nil {
 		return err
 	}
-	ch, err := now.changes(settings)
-	if err != nil {
-		return err
-	}
-	var lost []string
-	if len(ch.destructive) > 0 {
-		if lost, err = o.lost(c, place, ch); err != nil {
-			return err
-		}
-	}
-	if sure.dryRun {
-		return ch.print(cmd, lost)
-	}
-	if len(lost) > 0 {
-		if ok, err := sure.ask(cmd, place.label, append(lost, ch.destructive...)); err != nil || !ok {
-			return err
-		}
-	}
 	s, err := openSession(cmd, c, place)
 	if err != nil {
 		return err
 	}
+	r := request(settings)
+	r.DryRun = true
+	judged, err := o.ask(s, r)
+	if err != nil {
+		return err
+	}
+	names, err := listPartitions(c)
+	if err != nil {
+		return err
+	}
+	would, err := now.effect(judged, names)
+	if err != nil {
+		return err
+	}
+	if sure.dryRun {
+		return would.print(cmd)
+	}
+	if would.Erased {
+		if ok, err := sure.ask(cmd, place.label, append(would.lost, would.changes...)); err != nil || !ok {
+			return err
+		}
+	}
 	if err := s.login(cmd, o.officer, p); err != nil {
 		return err
 	}
-	erased, fault, err := o.set(s, ch)
-	if err != nil {
-		return fmt.Errorf("changing policies: %w", refusedPolicies(s.explained(err), fault))
-	}
-	after, err := o.list(c, place)
+	r.DryRun, r.Destructive = false, would.Erased
+	done, err := o.ask(s, r)
 	if err != nil {
 		return err
 	}
-	result := []field{{"Changed", "changed", now.differing(after)}, {o.erases, "erased", erased}}
-	if len(ch.idle) > 0 {
-		result = append(result, field{"No effect in this release", "noEffect", strings.Join(ch.idle, ", ")})
+	result := []field{{"Changed", "changed", append(numbers{}, done.Changed...)}, {o.erases, "erased", done.Erased}}
+	if idle := now.idle(settings, would); len(idle) > 0 {
+		result = append(result, field{"No effect in this release", "noEffect", strings.Join(idle, ", ")})
 	}
 	return printFields(cmd, result)
+}
+
+// ask makes the call, and gives a refusal its reason.
+func (o policyOwner) ask(s *session, r wire.SetPartitionPoliciesRequest) (wire.SetPartitionPoliciesReply, error) {
+	p, err := o.set(s, r)
+	if err != nil {
+		return p, fmt.Errorf("changing policies: %w", refusedPolicies(s.explained(err), p.Fault))
+	}
+	return p, nil
 }
 
 // reasoned is an error that says what is wrong, and needs no advice on its code.
