@@ -58,12 +58,15 @@ const (
 	CallPartitionPolicies        Call = 65
 	CallSetPartitionPolicies     Call = 66
 	CallPartitionTemplate        Call = 67
+	CallUpdateBoth               Call = 68
 	CallAuthorizeKey             Call = 70
 	CallSetAuthorizationData     Call = 71
 	CallResetAuthorizationData   Call = 72
 	CallAssignKey                Call = 73
 	CallIncrementFailedAuthCount Call = 74
 	CallFirmwareVersion          Call = 75
+	CallGetOperationState        Call = 76
+	CallSetOperationState        Call = 77
 	CallHSMInfo                  Call = 100
 	CallPartitionList            Call = 101
 	CallStop                     Call = 102
@@ -146,12 +149,15 @@ var table = [...]callInfo{
 	{call: CallPartitionPolicies, name: "PartitionPolicies", request: func() Message { return new(PartitionPoliciesRequest) }, reply: func() Message { return new(PartitionPoliciesReply) }},
 	{call: CallSetPartitionPolicies, name: "SetPartitionPolicies", request: func() Message { return new(SetPartitionPoliciesRequest) }, reply: func() Message { return new(SetPartitionPoliciesReply) }},
 	{call: CallPartitionTemplate, name: "PartitionTemplate", request: func() Message { return new(PartitionTemplateRequest) }, reply: func() Message { return new(PartitionTemplateReply) }},
+	{call: CallUpdateBoth, name: "UpdateBoth", request: func() Message { return new(UpdateBothRequest) }, reply: func() Message { return new(UpdateBothReply) }},
 	{call: CallAuthorizeKey, name: "AuthorizeKey", request: func() Message { return new(AuthorizeKeyRequest) }, reply: func() Message { return new(AuthorizeKeyReply) }},
 	{call: CallSetAuthorizationData, name: "SetAuthorizationData", request: func() Message { return new(SetAuthorizationDataRequest) }, reply: func() Message { return new(SetAuthorizationDataReply) }},
 	{call: CallResetAuthorizationData, name: "ResetAuthorizationData", request: func() Message { return new(ResetAuthorizationDataRequest) }, reply: func() Message { return new(ResetAuthorizationDataReply) }},
 	{call: CallAssignKey, name: "AssignKey", request: func() Message { return new(AssignKeyRequest) }, reply: func() Message { return new(AssignKeyReply) }},
 	{call: CallIncrementFailedAuthCount, name: "IncrementFailedAuthCount", request: func() Message { return new(IncrementFailedAuthCountRequest) }, reply: func() Message { return new(IncrementFailedAuthCountReply) }},
 	{call: CallFirmwareVersion, name: "FirmwareVersion", request: func() Message { return new(FirmwareVersionRequest) }, reply: func() Message { return new(FirmwareVersionReply) }},
+	{call: CallGetOperationState, name: "GetOperationState", request: func() Message { return new(GetOperationStateRequest) }, reply: func() Message { return new(GetOperationStateReply) }},
+	{call: CallSetOperationState, name: "SetOperationState", request: func() Message { return new(SetOperationStateRequest) }, reply: func() Message { return new(SetOperationStateReply) }},
 	{call: CallHSMInfo, name: "HSMInfo", request: func() Message { return new(HSMInfoRequest) }, reply: func() Message { return new(HSMInfoReply) }},
 	{call: CallPartitionList, name: "PartitionList", request: func() Message { return new(PartitionListRequest) }, reply: func() Message { return new(PartitionListReply) }},
 	{call: CallStop, name: "Stop", request: func() Message { return new(StopRequest) }, reply: func() Message { return new(StopReply) }},

@@ -2343,6 +2343,54 @@ func (m *PartitionTemplateReply) Parse(b []byte) error {
 	return d.end(CallPartitionTemplate, "reply")
 }
 
+// UpdateBothRequest is the body of the request of UpdateBoth.
+type UpdateBothRequest struct {
+	Function uint8
+	Other    uint8
+	Data     []byte
+	Capacity uint64
+}
+
+// AppendTo implements Message.
+func (m *UpdateBothRequest) AppendTo(b []byte) []byte {
+	b = appendU8(b, m.Function)
+	b = appendU8(b, m.Other)
+	b = appendBytes(b, m.Data)
+	b = appendU64(b, m.Capacity)
+	return b
+}
+
+// Parse implements Message.
+func (m *UpdateBothRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Function = d.u8("function")
+	m.Other = d.u8("other")
+	m.Data = d.bytes("data")
+	m.Capacity = d.u64("capacity")
+	return d.end(CallUpdateBoth, "request")
+}
+
+// UpdateBothReply is the body of the reply of UpdateBoth.
+type UpdateBothReply struct {
+	Output []byte
+	Length uint64
+}
+
+// AppendTo implements Message.
+func (m *UpdateBothReply) AppendTo(b []byte) []byte {
+	b = appendBytes(b, m.Output)
+	b = appendU64(b, m.Length)
+	return b
+}
+
+// Parse implements Message.
+func (m *UpdateBothReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Output = d.bytes("output")
+	m.Length = d.u64("length")
+	return d.end(CallUpdateBoth, "reply")
+}
+
 // AuthorizeKeyRequest is the body of the request of AuthorizeKey.
 type AuthorizeKeyRequest struct {
 	Key  uint64
@@ -2555,6 +2603,96 @@ func (m *FirmwareVersionReply) Parse(b []byte) error {
 	m.Minor = d.u8("minor")
 	m.Patch = d.u8("patch")
 	return d.end(CallFirmwareVersion, "reply")
+}
+
+// GetOperationStateRequest is the body of the request of GetOperationState.
+type GetOperationStateRequest struct {
+	Capacity uint64
+}
+
+// AppendTo implements Message.
+func (m *GetOperationStateRequest) AppendTo(b []byte) []byte {
+	b = appendU64(b, m.Capacity)
+	return b
+}
+
+// Parse implements Message.
+func (m *GetOperationStateRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Capacity = d.u64("capacity")
+	return d.end(CallGetOperationState, "request")
+}
+
+// GetOperationStateReply is the body of the reply of GetOperationState.
+type GetOperationStateReply struct {
+	State  []byte
+	Length uint64
+}
+
+// AppendTo implements Message.
+func (m *GetOperationStateReply) AppendTo(b []byte) []byte {
+	b = appendBytes(b, m.State)
+	b = appendU64(b, m.Length)
+	return b
+}
+
+// Parse implements Message.
+func (m *GetOperationStateReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.State = d.bytes("state")
+	m.Length = d.u64("length")
+	return d.end(CallGetOperationState, "reply")
+}
+
+// SetOperationStateRequest is the body of the request of SetOperationState.
+type SetOperationStateRequest struct {
+	State          []byte
+	Encryption     uint64
+	Authentication uint64
+}
+
+// AppendTo implements Message.
+func (m *SetOperationStateRequest) AppendTo(b []byte) []byte {
+	b = appendBytes(b, m.State)
+	b = appendU64(b, m.Encryption)
+	b = appendU64(b, m.Authentication)
+	return b
+}
+
+// Parse implements Message.
+func (m *SetOperationStateRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.State = d.bytes("state")
+	m.Encryption = d.u64("encryption")
+	m.Authentication = d.u64("authentication")
+	return d.end(CallSetOperationState, "request")
+}
+
+// SetOperationStateReply is the body of the reply of SetOperationState.
+type SetOperationStateReply struct {
+	Rule       uint8
+	RuleLength uint64
+	Flags      uint8
+	Parts      bool
+}
+
+// AppendTo implements Message.
+func (m *SetOperationStateReply) AppendTo(b []byte) []byte {
+	b = appendU8(b, m.Rule)
+	b = appendU64(b, m.RuleLength)
+	b = appendU8(b, m.Flags)
+	b = appendBool(b, m.Parts)
+	return b
+}
+
+// Parse implements Message.
+func (m *SetOperationStateReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Rule = d.u8("rule")
+	m.RuleLength = d.u64("ruleLength")
+	m.Flags = d.u8("flags")
+	m.Parts = d.bool("parts")
+	return d.end(CallSetOperationState, "reply")
 }
 
 // HSMInfoRequest is the body of the request of HSMInfo.

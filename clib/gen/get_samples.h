@@ -318,12 +318,35 @@ static bool get_partition_template(struct tl_view *v) {
            is_bytes(m.template, 0);
 }
 
+static bool get_update_both(struct tl_view *v) {
+    struct tl_update_both_reply m;
+    return tl_get_update_both(v, &m) &&
+           is_bytes(m.output, 0) &&
+           is_u64(m.length, 1);
+}
+
 static bool get_firmware_version(struct tl_view *v) {
     struct tl_firmware_version_reply m;
     return tl_get_firmware_version(v, &m) &&
            is_u8(m.major, 0) &&
            is_u8(m.minor, 1) &&
            is_u8(m.patch, 2);
+}
+
+static bool get_get_operation_state(struct tl_view *v) {
+    struct tl_get_operation_state_reply m;
+    return tl_get_get_operation_state(v, &m) &&
+           is_bytes(m.state, 0) &&
+           is_u64(m.length, 1);
+}
+
+static bool get_set_operation_state(struct tl_view *v) {
+    struct tl_set_operation_state_reply m;
+    return tl_get_set_operation_state(v, &m) &&
+           is_u8(m.rule, 0) &&
+           is_u64(m.rule_length, 1) &&
+           is_u8(m.flags, 2) &&
+           is_bool(m.parts, 3);
 }
 
 static bool get_hsm_info(struct tl_view *v) {
@@ -550,7 +573,10 @@ static const struct get_sample get_samples[] = {
     {"PartitionPolicies", TL_CALL_PARTITION_POLICIES, get_partition_policies},
     {"SetPartitionPolicies", TL_CALL_SET_PARTITION_POLICIES, get_set_partition_policies},
     {"PartitionTemplate", TL_CALL_PARTITION_TEMPLATE, get_partition_template},
+    {"UpdateBoth", TL_CALL_UPDATE_BOTH, get_update_both},
     {"FirmwareVersion", TL_CALL_FIRMWARE_VERSION, get_firmware_version},
+    {"GetOperationState", TL_CALL_GET_OPERATION_STATE, get_get_operation_state},
+    {"SetOperationState", TL_CALL_SET_OPERATION_STATE, get_set_operation_state},
     {"HSMInfo", TL_CALL_HSM_INFO, get_hsm_info},
     {"PartitionList", TL_CALL_PARTITION_LIST, get_partition_list},
     {"HSMSelfTest", TL_CALL_HSM_SELF_TEST, get_hsm_self_test},

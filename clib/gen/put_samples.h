@@ -413,6 +413,16 @@ static void put_partition_template(struct tl_buffer *b) {
     tl_put_partition_template(b, &m);
 }
 
+static void put_update_both(struct tl_buffer *b) {
+    struct tl_update_both_request m = {
+        .function = sample_u8(0),
+        .other = sample_u8(1),
+        .data = sample_bytes(2),
+        .capacity = sample_u64(3),
+    };
+    tl_put_update_both(b, &m);
+}
+
 static void put_authorize_key(struct tl_buffer *b) {
     struct tl_authorize_key_request m = {
         .key = sample_u64(0),
@@ -457,6 +467,22 @@ static void put_firmware_version(struct tl_buffer *b) {
         .slot = sample_u64(0),
     };
     tl_put_firmware_version(b, &m);
+}
+
+static void put_get_operation_state(struct tl_buffer *b) {
+    struct tl_get_operation_state_request m = {
+        .capacity = sample_u64(0),
+    };
+    tl_put_get_operation_state(b, &m);
+}
+
+static void put_set_operation_state(struct tl_buffer *b) {
+    struct tl_set_operation_state_request m = {
+        .state = sample_bytes(0),
+        .encryption = sample_u64(1),
+        .authentication = sample_u64(2),
+    };
+    tl_put_set_operation_state(b, &m);
 }
 
 static void put_hsm_init(struct tl_buffer *b) {
@@ -590,12 +616,15 @@ static const struct put_sample put_samples[] = {
     {"PartitionPolicies", TL_CALL_PARTITION_POLICIES, put_partition_policies},
     {"SetPartitionPolicies", TL_CALL_SET_PARTITION_POLICIES, put_set_partition_policies},
     {"PartitionTemplate", TL_CALL_PARTITION_TEMPLATE, put_partition_template},
+    {"UpdateBoth", TL_CALL_UPDATE_BOTH, put_update_both},
     {"AuthorizeKey", TL_CALL_AUTHORIZE_KEY, put_authorize_key},
     {"SetAuthorizationData", TL_CALL_SET_AUTHORIZATION_DATA, put_set_authorization_data},
     {"ResetAuthorizationData", TL_CALL_RESET_AUTHORIZATION_DATA, put_reset_authorization_data},
     {"AssignKey", TL_CALL_ASSIGN_KEY, put_assign_key},
     {"IncrementFailedAuthCount", TL_CALL_INCREMENT_FAILED_AUTH_COUNT, put_increment_failed_auth_count},
     {"FirmwareVersion", TL_CALL_FIRMWARE_VERSION, put_firmware_version},
+    {"GetOperationState", TL_CALL_GET_OPERATION_STATE, put_get_operation_state},
+    {"SetOperationState", TL_CALL_SET_OPERATION_STATE, put_set_operation_state},
     {"HSMInit", TL_CALL_HSM_INIT, put_hsm_init},
     {"SetHSMPolicies", TL_CALL_SET_HSM_POLICIES, put_set_hsm_policies},
     {"AuditRead", TL_CALL_AUDIT_READ, put_audit_read},

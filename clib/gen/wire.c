@@ -548,6 +548,19 @@ bool tl_get_partition_template(struct tl_view *v, struct tl_partition_template_r
     return tl_view_end(v);
 }
 
+void tl_put_update_both(struct tl_buffer *b, const struct tl_update_both_request *m) {
+    tl_put_u8(b, m->function);
+    tl_put_u8(b, m->other);
+    tl_put_bytes(b, m->data);
+    tl_put_u64(b, m->capacity);
+}
+
+bool tl_get_update_both(struct tl_view *v, struct tl_update_both_reply *m) {
+    m->output = tl_get_bytes(v);
+    m->length = tl_get_u64(v);
+    return tl_view_end(v);
+}
+
 void tl_put_authorize_key(struct tl_buffer *b, const struct tl_authorize_key_request *m) {
     tl_put_u64(b, m->key);
     tl_put_bytes(b, m->data);
@@ -580,6 +593,30 @@ bool tl_get_firmware_version(struct tl_view *v, struct tl_firmware_version_reply
     m->major = tl_get_u8(v);
     m->minor = tl_get_u8(v);
     m->patch = tl_get_u8(v);
+    return tl_view_end(v);
+}
+
+void tl_put_get_operation_state(struct tl_buffer *b, const struct tl_get_operation_state_request *m) {
+    tl_put_u64(b, m->capacity);
+}
+
+bool tl_get_get_operation_state(struct tl_view *v, struct tl_get_operation_state_reply *m) {
+    m->state = tl_get_bytes(v);
+    m->length = tl_get_u64(v);
+    return tl_view_end(v);
+}
+
+void tl_put_set_operation_state(struct tl_buffer *b, const struct tl_set_operation_state_request *m) {
+    tl_put_bytes(b, m->state);
+    tl_put_u64(b, m->encryption);
+    tl_put_u64(b, m->authentication);
+}
+
+bool tl_get_set_operation_state(struct tl_view *v, struct tl_set_operation_state_reply *m) {
+    m->rule = tl_get_u8(v);
+    m->rule_length = tl_get_u64(v);
+    m->flags = tl_get_u8(v);
+    m->parts = tl_get_bool(v);
     return tl_view_end(v);
 }
 

@@ -63,12 +63,15 @@ enum {
     TL_CALL_PARTITION_POLICIES = 65,
     TL_CALL_SET_PARTITION_POLICIES = 66,
     TL_CALL_PARTITION_TEMPLATE = 67,
+    TL_CALL_UPDATE_BOTH = 68,
     TL_CALL_AUTHORIZE_KEY = 70,
     TL_CALL_SET_AUTHORIZATION_DATA = 71,
     TL_CALL_RESET_AUTHORIZATION_DATA = 72,
     TL_CALL_ASSIGN_KEY = 73,
     TL_CALL_INCREMENT_FAILED_AUTH_COUNT = 74,
     TL_CALL_FIRMWARE_VERSION = 75,
+    TL_CALL_GET_OPERATION_STATE = 76,
+    TL_CALL_SET_OPERATION_STATE = 77,
     TL_CALL_HSM_INFO = 100,
     TL_CALL_PARTITION_LIST = 101,
     TL_CALL_STOP = 102,
@@ -737,6 +740,21 @@ struct tl_partition_template_reply {
 void tl_put_partition_template(struct tl_buffer *b, const struct tl_partition_template_request *m);
 bool tl_get_partition_template(struct tl_view *v, struct tl_partition_template_reply *m);
 
+struct tl_update_both_request {
+    uint8_t function;
+    uint8_t other;
+    struct tl_bytes data;
+    uint64_t capacity;
+};
+
+struct tl_update_both_reply {
+    struct tl_bytes output;
+    uint64_t length;
+};
+
+void tl_put_update_both(struct tl_buffer *b, const struct tl_update_both_request *m);
+bool tl_get_update_both(struct tl_view *v, struct tl_update_both_reply *m);
+
 struct tl_authorize_key_request {
     uint64_t key;
     struct tl_bytes data;
@@ -783,6 +801,34 @@ struct tl_firmware_version_reply {
 
 void tl_put_firmware_version(struct tl_buffer *b, const struct tl_firmware_version_request *m);
 bool tl_get_firmware_version(struct tl_view *v, struct tl_firmware_version_reply *m);
+
+struct tl_get_operation_state_request {
+    uint64_t capacity;
+};
+
+struct tl_get_operation_state_reply {
+    struct tl_bytes state;
+    uint64_t length;
+};
+
+void tl_put_get_operation_state(struct tl_buffer *b, const struct tl_get_operation_state_request *m);
+bool tl_get_get_operation_state(struct tl_view *v, struct tl_get_operation_state_reply *m);
+
+struct tl_set_operation_state_request {
+    struct tl_bytes state;
+    uint64_t encryption;
+    uint64_t authentication;
+};
+
+struct tl_set_operation_state_reply {
+    uint8_t rule;
+    uint64_t rule_length;
+    uint8_t flags;
+    bool parts;
+};
+
+void tl_put_set_operation_state(struct tl_buffer *b, const struct tl_set_operation_state_request *m);
+bool tl_get_set_operation_state(struct tl_view *v, struct tl_set_operation_state_reply *m);
 
 struct tl_hsm_info_reply {
     struct tl_bytes label;
