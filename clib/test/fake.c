@@ -604,6 +604,9 @@ static uint32_t in_session(const struct tl_header *h, struct tl_view *v, struct 
     case TL_CALL_ASSIGN_KEY:
     case TL_CALL_INCREMENT_FAILED_AUTH_COUNT:
         return authorize(v, 0);
+    case TL_CALL_LOG_EXTERNAL:
+        note_text(shared->label, tl_get_bytes(v));
+        return CKR_OK;
     case TL_CALL_SET_PARTITION_POLICIES:
     case TL_CALL_SET_HSM_POLICIES:
         return set_policies(v, b);

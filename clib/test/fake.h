@@ -57,7 +57,7 @@ struct fake {
     _Atomic unsigned changes;       // how many it had
     _Atomic bool destructive;       // whether it was meant to erase
     _Atomic bool uneven;            // lists of policies are not equally long
-    char label[64];           // of the last PartitionInit
+    char label[64];           // of the last PartitionInit; text of the last LogExternal
     char pin[64];             // of the last PartitionInit, InitRole or ResetRole; new authorization data
     char old[64];             // of the last SetAuthorizationData
     _Atomic uint64_t key;     // of the last call about a key's authorization

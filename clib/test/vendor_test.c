@@ -181,6 +181,24 @@ static void containers(void) {
     CHECK_RV(CKR_DEVICE_ERROR, CA_GetFirmwareVersion(FAKE_SLOT, &version[0], &version[1], &version[2]));
 }
 
+// An application's text goes to the server once, whatever becomes of the answer.
+static void texts(void) {
+    CK_SESSION_HANDLE s;
+    CK_CHAR text[] = "closing time";
+    CHECK_RV(CKR_OK, C_OpenSession(FAKE_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &s));
+    CHECK_RV(CKR_ARGUMENTS_BAD, CA_LogExternal(FAKE_SLOT, s, NULL, 1));
+    CHECK_RV(CKR_SESSION_HANDLE_INVALID, CA_LogExternal(FAKE_SLOT, 4000, text, 12));
+    CHECK_RV(CKR_SLOT_ID_INVALID, CA_LogExternal(NO_SLOT, s, text, 12));
+    CHECK_RV(CKR_DATA_LEN_RANGE, CA_LogExternal(FAKE_SLOT, s, text, huge));
+    CHECK(atomic_load(&fake->count[TL_CALL_LOG_EXTERNAL]) == 0);
+    CHECK_RV(CKR_OK, CA_LogExternal(FAKE_SLOT, s, text, 7));
+    CHECK(strcmp(fake->label, "closing") == 0 && atomic_load(&fake->count[TL_CALL_LOG_EXTERNAL]) == 1);
+    fake_fault(fake, FAULT_ANSWER, TL_CALL_LOG_EXTERNAL, 1);
+    CHECK_RV(CKR_DEVICE_ERROR, CA_LogExternal(FAKE_SLOT, s, text, 12));
+    CHECK(atomic_load(&fake->count[TL_CALL_LOG_EXTERNAL]) == 2);
+    CHECK_RV(CKR_OK, C_CloseSession(s));
+}
+
 int main(void) {
     CK_ULONG n, m;
     fake = fake_start();
@@ -191,6 +209,7 @@ int main(void) {
     changes();
     descriptions();
     containers();
+    texts();
     CHECK_RV(CKR_OK, C_Finalize(NULL));
     fake_stop();
     return 0;

@@ -53,6 +53,7 @@ var calls = map[string]call{
 	"firmware":        {0, (*machine).firmware},
 	"event":           {1, (*machine).event},
 	"approved":        {1, (*machine).approved},
+	"log":             {2, onSession((*machine).log)},
 
 	"flags":  {0, (*machine).flags},
 	"handle": {1, func(m *machine, a, _ []string) (string, error) { return m.handle(a[0]) }},

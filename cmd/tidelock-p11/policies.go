@@ -131,6 +131,15 @@ func (m *machine) firmware(_, _ []string) (string, error) {
 	return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2]), nil
 }
 
+// log writes a text into the audit log.
+func (m *machine) log(s pkcs11.SessionHandle, args []string) error {
+	library, err := m.vendor()
+	if err != nil {
+		return err
+	}
+	return answered(library.LogExternal(m.slot, uint(s), args[0]))
+}
+
 // approved tells whether a session's last service was an approved one.
 func (m *machine) approved(args, _ []string) (string, error) {
 	s, err := m.session(args[0])

@@ -170,6 +170,13 @@ TIDELOCK_API CK_RV CA_GetConfigurationElementDescription(CK_SLOT_ID slotID, CK_U
                                                          CK_ULONG_PTR pulDestructive, CK_ULONG_PTR pulWriteRestricted,
                                                          CK_CHAR_PTR pText, CK_ULONG_PTR pulTextLen);
 
+// CA_LogExternal writes a text of 1 to 255 bytes (CKR_DATA_LEN_RANGE) into the audit log,
+// under the name of the session's role (CKR_USER_NOT_LOGGED_IN), if the Auditor wants such
+// texts; if he does not, nothing is written. Otherwise the text is on the disk when it
+// returns. CKR_SLOT_ID_INVALID for a slot that is not the session's.
+TIDELOCK_API CK_RV CA_LogExternal(CK_SLOT_ID slotID, CK_SESSION_HANDLE hSession, CK_CHAR_PTR pMessage,
+                                  CK_ULONG ulMessageLen);
+
 #ifdef __cplusplus
 }
 #endif
