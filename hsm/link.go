@@ -18,6 +18,7 @@ type Link struct {
 	caller    Caller
 	app       *application
 	exchanges map[wire.Call]exchange
+	sent      sent
 	uses      tallier[Use]
 	counts    tallier[CallCode]
 }
@@ -53,6 +54,7 @@ type request struct {
 // exchange is a call's request and reply, and what is done between them.
 type exchange interface {
 	run(l *Link, header wire.Header, body []byte) (wire.Message, *partition.Session, error)
+	forgetReply()
 }
 
 // message is a wire.Message that is a pointer to T.
@@ -123,7 +125,7 @@ func on[Q, R any, PQ message[Q], PR message[R]](n needs, handle func(*request, *
 	return func() exchange { return &typed[Q, R, PQ, PR]{handle: handle, needs: n} }
 }
 
-// Handle executes one request and returns its reply. The message is valid until the
+// Handle executes one request and returns its reply. The message is valid until Sent or the
 // next call; the body may be reused when it returns.
 func (l *Link) Handle(header wire.Header, body []byte) (wire.Header, wire.Message) {
 	reply := wire.Header{
@@ -157,6 +159,7 @@ func (l *Link) run(header wire.Header, body []byte) (wire.Message, *partition.Se
 		x = build()
 		l.exchanges[header.Call] = x
 	}
+	l.sent = sent{x, header.Call, len(body) > keptBody}
 	if !whileUpdating(header.Call) {
 		if !l.hsm.serving.TryRLock() {
 			return nil, nil, errUpdating

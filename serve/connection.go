@@ -115,6 +115,7 @@ func (c *connection) serve(header wire.Header, body []byte) error {
 	if login, ok := m.(*wire.LoginReply); ok {
 		login.Ticket.Wipe()
 	}
+	c.link.Sent()
 	if err != nil {
 		return fmt.Errorf("writing the reply of %v: %w", header.Call, err)
 	}

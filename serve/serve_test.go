@@ -207,6 +207,38 @@ func (r *running) serves() {
 	}
 }
 
+// An idle connection costs the same, whatever it has sent.
+func TestLargeFramesAreForgotten(t *testing.T) {
+	c := start(t, nil).raw()
+	in, application := hello(t, c)
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	for call, m := range map[wire.Call]wire.Message{
+		wire.CallSeedRandom: &wire.SeedRandomRequest{Seed: make([]byte, 1<<19)},
+		wire.CallUpdate:     &wire.UpdateRequest{Data: make([]byte, 1<<19)},
+		wire.CallOperate:    &wire.OperateRequest{Data: make([]byte, 1<<19)},
+		wire.CallFinal:      &wire.FinalRequest{Signature: make([]byte, 1<<19)},
+		wire.CallUnwrapKey:  &wire.UnwrapKeyRequest{Wrapped: make([]byte, 1<<19)},
+		wire.CallInitRole:   &wire.InitRoleRequest{PIN: make([]byte, 1<<19)},
+	} {
+		if _, err := c.Write(frame(t, wire.Header{Call: call, Request: 2, Application: application}, m)); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := in.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if more := heap() - before; more > 1<<20 {
+		t.Errorf("an idle connection keeps %d bytes", more)
+	}
+	runtime.KeepAlive(in)
+}
+
 // ends checks that the server closes a connection without a further word.
 func ends(t testing.TB, c net.Conn) {
 	t.Helper()
