@@ -13,6 +13,12 @@ packages=(
     openssh-client openssh-server
     osslsigncode             # signs programs of Windows
     python3-pykcs11
+    p11-kit p11-kit-modules  # a token over a socket
+    libnss3-tools            # certutil, signtool
+    stunnel4 apache2-bin     # more servers
+    sbsigntool               # signs programs of UEFI
+    gnupg gnupg-pkcs11-scd
+    knot knot-dnssecutils ldnsutils libhsm-bin bind9-utils # zones of DNSSEC
     softhsm2                 # what the benchmark compares with
 )
 command -v javac >/dev/null || packages+=(default-jdk-headless) # Java programs

@@ -47,15 +47,6 @@ func testRestartNGINX(t *testing.T, keyType string) {
 	}
 }
 
-func complains(log string) bool {
-	for _, level := range []string{"[emerg]", "[alert]", "[crit]", "[error]"} {
-		if strings.Contains(log, level) {
-			return true
-		}
-	}
-	return false
-}
-
 // setWorkers holds from the next reload on.
 func (n *nginx) setWorkers(count int) {
 	n.t.Helper()
