@@ -20,6 +20,8 @@ type company struct {
 	private, public  uint64 // data objects in the token
 	pubKey, privKey  uint64
 	wrapping, secret uint64 // AES keys; secret may leave
+	cipher           uint64 // an AES key that encrypts
+	base             uint64 // a key that others are derived from
 	wrapped          []byte // secret under wrapping
 }
 
@@ -48,6 +50,9 @@ func newCompany(t *testing.T) *company {
 	e.private, e.public = co.mustCreate(dataObject(true, true, "private")), co.mustCreate(dataObject(true, false, "public"))
 	e.pubKey, e.privKey = co.pair(true, "key")
 	e.wrapping, e.secret = co.aes(cryptoki.CKA_TOKEN, true, cryptoki.CKA_WRAP, true, cryptoki.CKA_UNWRAP, true), co.aes(cryptoki.CKA_TOKEN, true, cryptoki.CKA_EXTRACTABLE, true)
+	e.cipher = co.aes(cryptoki.CKA_TOKEN, true, cryptoki.CKA_ENCRYPT, true)
+	e.base, rv = co.generate(newToken(), genericKeyGen, attrs(cryptoki.CKA_TOKEN, true, cryptoki.CKA_VALUE_LEN, 32, cryptoki.CKA_DERIVE, true))
+	co.must(rv)
 	e.wrapped = co.mustWrap(keyWrap, e.wrapping, e.secret)
 	for name, s := range map[string]session{
 		"so": so, "auditor": auditor, "po": po, "co": co, "nobody": e.joinAs(administrator).openSlot(0),
@@ -117,6 +122,22 @@ func TestWhoMayDoWhat(t *testing.T) {
 		{"unwrap a key", "co lco", func(e *company, s session) cryptoki.RV {
 			return only(s.unwrap(newToken(), keyWrap, e.wrapping, e.wrapped, secretAES))
 		}},
+		{"generate a key pair", "co lco", func(_ *company, s session) cryptoki.RV {
+			_, _, rv := s.generatePair(newToken(), ecKeyPairGen, attrs(cryptoki.CKA_EC_PARAMS, p256), nil)
+			return rv
+		}},
+		{"derive a key", "co lco", func(e *company, s session) cryptoki.RV {
+			return only(s.derive(newToken(), hkdf, e.base, attrs(cryptoki.CKA_VALUE_LEN, 32)))
+		}},
+		{"encrypt a message", "co lco cu", func(e *company, s session) cryptoki.RV {
+			return s.do(wire.CallMessageInit, &wire.MessageInitRequest{Function: uint8(mech.Encrypt), Mechanism: cryptoki.New(cryptoki.CKM_AES_GCM), Key: e.cipher}, &wire.MessageInitReply{})
+		}},
+		{"copy a private object", "co lco", func(e *company, s session) cryptoki.RV { return only(s.copyObject(newToken(), e.private, relabel)) }},
+		{"copy a key", "co lco", func(e *company, s session) cryptoki.RV {
+			return only(s.copyObject(newToken(), e.privKey, attrs(cryptoki.CKA_TOKEN, false)))
+		}},
+		{"measure a private object", "co lco cu", func(e *company, s session) cryptoki.RV { return only(s.size(e.private)) }},
+		{"give a key authorization data", "co", func(e *company, s session) cryptoki.RV { return s.setAuth(e.secret, "", keyData) }},
 		{"begin to verify", "po co lco cu nobody", func(e *company, s session) cryptoki.RV {
 			return only(s.init(mech.Verify, ecdsaSHA256, e.pubKey))
 		}},
@@ -133,7 +154,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 				}
 				switch rv {
 				case cryptoki.CKR_OK, cryptoki.CKR_USER_NOT_LOGGED_IN, cryptoki.CKR_OBJECT_HANDLE_INVALID, cryptoki.CKR_KEY_HANDLE_INVALID,
-					cryptoki.CKR_WRAPPING_KEY_HANDLE_INVALID, cryptoki.CKR_UNWRAPPING_KEY_HANDLE_INVALID, cryptoki.CKR_USER_TYPE_INVALID:
+					cryptoki.CKR_WRAPPING_KEY_HANDLE_INVALID, cryptoki.CKR_UNWRAPPING_KEY_HANDLE_INVALID, cryptoki.CKR_USER_TYPE_INVALID,
+					cryptoki.CKR_USER_NOT_AUTHORIZED:
 				default:
 					t.Errorf("%s is refused with %v", who, rv)
 				}
