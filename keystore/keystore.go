@@ -139,6 +139,12 @@ type Store interface {
 	// there, whole, when the store is opened again.
 	Update(fn func(Writer) error) error
 
+	// Scrub overwrites what is left of records that were deleted or replaced by updates which
+	// returned before Scrub was called: when it returns nil, no byte of them is in what the
+	// store is kept in. It may run beside transactions, which wait for it for moments only.
+	// An error fails the store.
+	Scrub() error
+
 	// Failed returns nil while the store works, and ErrFailed with its cause when it
 	// has failed.
 	Failed() error

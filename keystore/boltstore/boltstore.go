@@ -69,6 +69,7 @@ var ErrInUse = errors.New("boltstore: in use by another process")
 type Store struct {
 	path string
 	db   *bolt.DB
+	file *os.File // the database's, which closes it
 
 	waiting atomic.Int64 // updates that have not yet joined a group
 	mu      sync.Mutex   // serialises the functions of updates and commits; guards group
@@ -86,7 +87,7 @@ var _ keystore.Store = (*Store)(nil)
 // durable when Create returns.
 func Create(path string) (*Store, error) {
 	created := false
-	db, err := open(path, func(path string, flag int, mode os.FileMode) (*os.File, error) {
+	db, file, err := open(path, func(path string, flag int, mode os.FileMode) (*os.File, error) {
 		f, err := os.OpenFile(path, flag|os.O_EXCL, mode)
 		created = err == nil
 		return f, err
@@ -97,13 +98,13 @@ func Create(path string) (*Store, error) {
 		}
 		return nil, fmt.Errorf("boltstore: create %s: %w", path, err)
 	}
-	return &Store{path: path, db: db}, nil
+	return &Store{path: path, db: db, file: file}, nil
 }
 
 // Open opens the store at path, which must exist (fs.ErrNotExist). It returns
 // ErrInUse when the file is open elsewhere.
 func Open(path string) (*Store, error) {
-	db, err := open(path, func(path string, flag int, mode os.FileMode) (*os.File, error) {
+	db, file, err := open(path, func(path string, flag int, mode os.FileMode) (*os.File, error) {
 		f, err := os.OpenFile(path, flag&^os.O_CREATE, mode)
 		if err != nil {
 			return nil, err
@@ -118,15 +119,13 @@ func Open(path string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("boltstore: open %s: %w", path, err)
 	}
-	return &Store{path: path, db: db}, nil
+	return &Store{path: path, db: db, file: file}, nil
 }
 
 // open opens path by bbolt, with openFile to open the file itself, and goes on with
-// ready.
-func open(path string, openFile func(string, int, os.FileMode) (*os.File, error), ready func(*bolt.DB) error) (*bolt.DB, error) {
-	var db *bolt.DB
-	var file *os.File
-	err := guarded(func() (err error) {
+// ready. The file stays bbolt's.
+func open(path string, openFile func(string, int, os.FileMode) (*os.File, error), ready func(*bolt.DB) error) (db *bolt.DB, file *os.File, err error) {
+	err = guarded(func() (err error) {
 		db, err = bolt.Open(path, 0o600, &bolt.Options{
 			Timeout: lockTimeout,
 			// With the array the cost of a commit grows with the number of free pages.
@@ -139,7 +138,7 @@ func open(path string, openFile func(string, int, os.FileMode) (*os.File, error)
 		return err
 	})
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, ErrInUse
+		return nil, nil, ErrInUse
 	}
 	if err != nil {
 		// When bbolt panics it leaves the file open and mapped. The map alone would keep
@@ -148,13 +147,13 @@ func open(path string, openFile func(string, int, os.FileMode) (*os.File, error)
 			_ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN)
 			_ = file.Close()
 		}
-		return nil, err
+		return nil, nil, err
 	}
 	if err := guarded(func() error { return ready(db) }); err != nil {
 		_ = db.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	return db, nil
+	return db, file, nil
 }
 
 // initialise writes the tables and the format record of a new file, and makes its
