@@ -7,6 +7,7 @@ import (
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -141,6 +142,11 @@ func TestScrubBesideViews(t *testing.T) {
 		_ = s.View(func(r keystore.Reader) error {
 			read <- struct{}{}
 			<-read
+			// Until Scrub waits for this view, or has not waited for it.
+			for len(scrubbed) == 0 && s.closing.TryRLock() {
+				s.closing.RUnlock()
+				runtime.Gosched()
+			}
 			for i, want := range values {
 				if got, err := r.Get(keystore.TableObject, fmt.Appendf(nil, "%06d", i)); err != nil || !bytes.Equal(got, want) {
 					t.Errorf("record %d of the view is %.16x, %v", i, got, err)
