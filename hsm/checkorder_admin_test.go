@@ -208,6 +208,27 @@ func TestCheckOrderOfAdministration(t *testing.T) {
 		{"FirmwarePlan", cryptoki.CKR_ACTION_PROHIBITED, cryptoki.CKR_ACTION_PROHIBITED, "the other socket, no level", func(e *staff) cryptoki.RV {
 			return only(e.joinAs(ordinary).plan("newest"))
 		}},
+		{"SetAuditSettings", cryptoki.CKR_SESSION_HANDLE_INVALID, cryptoki.CKR_USER_NOT_LOGGED_IN, "no session", func(e *staff) cryptoki.RV {
+			return nowhere(e.so).setAudit(0, 0)
+		}},
+		{"SetAuditSettings", cryptoki.CKR_PIN_EXPIRED, cryptoki.CKR_USER_NOT_LOGGED_IN, "an initial PIN", func(e *staff) cryptoki.RV {
+			return e.expired().setAudit(0, 0)
+		}},
+		{"SetAuditSettings", cryptoki.CKR_USER_NOT_LOGGED_IN, cryptoki.CKR_ARGUMENTS_BAD, "the HSM SO, no limit", func(e *staff) cryptoki.RV {
+			return e.so.setAudit(0, 0)
+		}},
+		{"AuditExport", cryptoki.CKR_SESSION_HANDLE_INVALID, cryptoki.CKR_USER_NOT_LOGGED_IN, "no session", func(e *staff) cryptoki.RV {
+			return only(nowhere(e.so).exportAudit())
+		}},
+		{"AuditClear", cryptoki.CKR_USER_NOT_LOGGED_IN, cryptoki.CKR_ARGUMENTS_BAD, "the HSM SO, no segment", func(e *staff) cryptoki.RV {
+			return e.so.clearAudit("")
+		}},
+		{"CA_LogExternal", cryptoki.CKR_SESSION_HANDLE_INVALID, cryptoki.CKR_DATA_LEN_RANGE, "no session, no text", func(e *staff) cryptoki.RV {
+			return nowhere(e.so).logExternal("")
+		}},
+		{"CA_LogExternal", cryptoki.CKR_DATA_LEN_RANGE, cryptoki.CKR_USER_NOT_LOGGED_IN, "nobody logged in, no text", func(e *staff) cryptoki.RV {
+			return e.none.logExternal("")
+		}},
 		{"ClientAssign, ClientRevoke", cryptoki.CKR_USER_NOT_LOGGED_IN, cryptoki.CKR_SLOT_ID_INVALID, "nobody logged in, no slot", func(e *staff) cryptoki.RV {
 			return e.none.assign(77, 1, false)
 		}},
