@@ -157,10 +157,20 @@ CK_RV tl_operation_init(struct tl_entry *entry, enum tl_function function, const
 // One step: a request that gives input and takes output.
 
 struct step {
-    uint16_t call; // TL_CALL_OPERATE, _OPERATE_FUSED, _UPDATE or _FINAL
+    uint16_t call; // TL_CALL_OPERATE, _OPERATE_FUSED, _UPDATE, _UPDATE_BOTH or _FINAL
     struct tl_bytes data;
     struct tl_bytes signature;
+    enum tl_function other; // that takes an _UPDATE_BOTH, too
 };
+
+// part_of is the step that gives a part; other is 0 where one operation takes it alone.
+static struct step part_of(enum tl_function other, struct tl_bytes data) {
+    return (struct step){
+        .call = other == 0 ? TL_CALL_UPDATE : TL_CALL_UPDATE_BOTH,
+        .data = data,
+        .other = other,
+    };
+}
 
 static void put_step(struct tl_buffer *out, const struct tl_operation *operation, enum tl_function function,
                      const struct step *step, uint64_t capacity) {
@@ -176,6 +186,9 @@ static void put_step(struct tl_buffer *out, const struct tl_operation *operation
         return;
     case TL_CALL_UPDATE:
         tl_put_update(out, &(struct tl_update_request){f, step->data, capacity});
+        return;
+    case TL_CALL_UPDATE_BOTH:
+        tl_put_update_both(out, &(struct tl_update_both_request){f, (uint8_t)step->other, step->data, capacity});
         return;
     default:
         tl_put_final(out, &(struct tl_final_request){f, step->signature, capacity});
@@ -228,7 +241,7 @@ static CK_RV take(const struct tl_operate_reply *reply, struct tl_room room, uin
 static CK_RV run(struct tl_entry *entry, enum tl_function function, const struct step *step, struct tl_room room) {
     struct tl_operation *operation = operation_of(entry, function);
     struct tl_call call;
-    // All four replies have the same fields.
+    // All these replies have the same fields.
     struct tl_operate_reply reply = {0};
     uint64_t capacity = tl_capacity(room), left = 0;
     // An Init and its operation in one request leave nothing behind: they may be repeated.
@@ -265,8 +278,10 @@ static CK_RV run(struct tl_entry *entry, enum tl_function function, const struct
 
     if (rv == CKR_BUFFER_TOO_SMALL || (rv == CKR_OK && capacity == ASK)) {
         operation->state = TL_ACTIVE;
-    } else if (rv == CKR_OK && step->call == TL_CALL_UPDATE) {
+    } else if (rv == CKR_OK && (step->call == TL_CALL_UPDATE || step->call == TL_CALL_UPDATE_BOTH)) {
         operation->in_parts = true;
+        if (step->other != 0)
+            operation_of(entry, step->other)->in_parts = true;
     } else {
         operation->doubtful = doubtful;
         tl_operation_forget(operation);
@@ -316,13 +331,13 @@ enum { BLOCKS = 4096 };
 static size_t piece_size(struct tl_entry *entry) { return tl_call_room(entry->state, FIXED_FIELDS) / BLOCKS * BLOCKS; }
 
 // feed gives all of data in pieces, the first of them first bytes long, and adds
-// what they yield to *used.
-static CK_RV feed(struct tl_entry *entry, enum tl_function function, struct tl_bytes data, size_t first,
-                  struct tl_room room, CK_ULONG *used) {
+// what they yield to *used; other as in part_of.
+static CK_RV feed(struct tl_entry *entry, enum tl_function function, enum tl_function other, struct tl_bytes data,
+                  size_t first, struct tl_room room, CK_ULONG *used) {
     size_t done = 0, piece = first;
     while (done < data.length) {
         CK_ULONG left = 0;
-        struct step step = {.call = TL_CALL_UPDATE, .data = {data.data + done, piece}};
+        struct step step = part_of(other, (struct tl_bytes){data.data + done, piece});
         struct tl_room behind = rest(room, *used, &left);
         CK_RV rv = run(entry, function, &step, behind);
         if (rv != CKR_OK)
@@ -383,7 +398,7 @@ static CK_RV split(struct tl_entry *entry, enum tl_function function, struct tl_
         }
     }
     struct tl_room parts = makes_output(function) ? room : (struct tl_room){0};
-    rv = feed(entry, function, data, piece_size(entry), parts, &used);
+    rv = feed(entry, function, 0, data, piece_size(entry), parts, &used);
     if (rv != CKR_OK)
         return rv;
     struct step final = {.call = TL_CALL_FINAL, .signature = signature};
@@ -430,12 +445,12 @@ CK_RV tl_operation_once(struct tl_entry *entry, enum tl_function function, struc
 
 // update_long takes a part longer than a frame. What a first piece of the same
 // length modulo the block size yields, and the length of the rest, make the whole.
-static CK_RV update_long(struct tl_entry *entry, enum tl_function function, struct tl_bytes part,
-                         struct tl_room room) {
+static CK_RV update_long(struct tl_entry *entry, enum tl_function function, enum tl_function other,
+                         struct tl_bytes part, struct tl_room room) {
     size_t first = part.length % BLOCKS == 0 ? BLOCKS : part.length % BLOCKS;
     CK_ULONG used = 0, yield = 0;
     if (room.length != NULL) {
-        struct step question = {.call = TL_CALL_UPDATE, .data = {part.data, first}};
+        struct step question = part_of(other, (struct tl_bytes){part.data, first});
         CK_RV rv = run(entry, function, &question, (struct tl_room){NULL, &yield});
         if (rv != CKR_OK)
             return rv;
@@ -445,28 +460,53 @@ static CK_RV update_long(struct tl_entry *entry, enum tl_function function, stru
             return capacity == ASK ? CKR_OK : CKR_BUFFER_TOO_SMALL;
         }
     }
-    CK_RV rv = feed(entry, function, part, first, room, &used);
+    CK_RV rv = feed(entry, function, other, part, first, room, &used);
     if (rv == CKR_OK && room.length != NULL)
         *room.length = used;
     return rv;
 }
 
-static CK_RV update(struct tl_entry *entry, enum tl_function function, struct tl_bytes part, struct tl_room room) {
+static CK_RV update(struct tl_entry *entry, enum tl_function function, enum tl_function other, struct tl_bytes part,
+                    struct tl_room room) {
     if (operation_of(entry, function)->state == TL_IDLE)
         return CKR_OPERATION_NOT_INITIALIZED;
     CK_RV rv = flush(entry, function);
     if (rv != CKR_OK)
         return rv;
     if (part.length > piece_size(entry))
-        return update_long(entry, function, part, room);
-    struct step step = {.call = TL_CALL_UPDATE, .data = part};
+        return update_long(entry, function, other, part, room);
+    struct step step = part_of(other, part);
     return run(entry, function, &step, room);
 }
 
 CK_RV tl_operation_update(struct tl_entry *entry, enum tl_function function, struct tl_bytes part,
                           struct tl_room room) {
     pthread_mutex_lock(&entry->session->lock);
-    CK_RV rv = update(entry, function, part, room);
+    CK_RV rv = update(entry, function, 0, part, room);
+    pthread_mutex_unlock(&entry->session->lock);
+    return rv;
+}
+
+static CK_RV update_both(struct tl_entry *entry, enum tl_function function, enum tl_function other,
+                         struct tl_bytes part, struct tl_room room) {
+    const struct tl_operation *first = operation_of(entry, function), *second = operation_of(entry, other);
+    if (first->state == TL_IDLE || second->state == TL_IDLE)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    CK_RV rv = flush(entry, other);
+    if (rv == CKR_OK)
+        rv = update(entry, function, other, part, room);
+    // What has ended one of them has ended both.
+    if (first->state == TL_IDLE || second->state == TL_IDLE) {
+        (void)cancel(entry, function);
+        (void)cancel(entry, other);
+    }
+    return rv;
+}
+
+CK_RV tl_operation_update_both(struct tl_entry *entry, enum tl_function function, enum tl_function other,
+                               struct tl_bytes part, struct tl_room room) {
+    pthread_mutex_lock(&entry->session->lock);
+    CK_RV rv = update_both(entry, function, other, part, room);
     pthread_mutex_unlock(&entry->session->lock);
     return rv;
 }

@@ -38,6 +38,12 @@ CK_RV tl_operation_once(struct tl_entry *entry, enum tl_function function, struc
 CK_RV tl_operation_update(struct tl_entry *entry, enum tl_function function, struct tl_bytes part,
                           struct tl_room room);
 
+// tl_operation_update_both gives a part to two operations at once, in one round trip: function
+// encrypts or decrypts it, and other digests, signs or verifies the plaintext. A missing
+// operation leaves the other as it is; any other code but CKR_BUFFER_TOO_SMALL ends both.
+CK_RV tl_operation_update_both(struct tl_entry *entry, enum tl_function function, enum tl_function other,
+                               struct tl_bytes part, struct tl_room room);
+
 // tl_operation_digest_key gives a key's value to the active digest as one of its parts.
 CK_RV tl_operation_digest_key(struct tl_entry *entry, CK_OBJECT_HANDLE key);
 

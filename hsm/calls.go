@@ -42,6 +42,7 @@ func init() {
 		wire.CallOperate:         on(needUse, (*request).operate),
 		wire.CallOperateFused:    on(needUse, (*request).operateFused),
 		wire.CallUpdate:          on(needUse, (*request).update),
+		wire.CallUpdateBoth:      on(needUse, (*request).updateBoth),
 		wire.CallFinal:           on(needUse, (*request).final),
 		wire.CallDrain:           on(needUse, (*request).drain),
 		wire.CallOperationCancel: on(needUse, (*request).operationCancel),

@@ -57,6 +57,11 @@ func (r *request) update(q *wire.UpdateRequest, p *wire.UpdateReply) error {
 	return outcome(o, err, q.Capacity, &p.Output, &p.Length)
 }
 
+func (r *request) updateBoth(q *wire.UpdateBothRequest, p *wire.UpdateBothReply) error {
+	o, err := r.session.UpdateBoth(mech.Function(q.Function), mech.Function(q.Other), q.Data, q.Capacity)
+	return outcome(o, err, q.Capacity, &p.Output, &p.Length)
+}
+
 func (r *request) final(q *wire.FinalRequest, p *wire.FinalReply) error {
 	o, err := r.session.Final(mech.Function(q.Function), q.Signature, q.Capacity)
 	return outcome(o, err, q.Capacity, &p.Output, &p.Length)

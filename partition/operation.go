@@ -333,26 +333,38 @@ func capacityOf(capacity uint64) uint64 {
 func (s *Session) Update(f mech.Function, part []byte, capacity uint64) (Output, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	op, err := s.active(f)
+	op, err := s.inParts(f)
 	if err != nil {
 		return Output{}, err
-	}
-	if !op.mechanism.MultiPart {
-		s.end(f)
-		return Output{}, cryptoki.Errorf(cryptoki.CKR_FUNCTION_NOT_SUPPORTED, "%v works in one part only", op.mechanism.Type)
 	}
 	if n := uint64(op.UpdateLength(len(part))); capacity == AskLength || n > capacity {
 		return Output{Length: n}, nil
 	}
+	output, err := s.feed(op, part)
+	return s.deliver(f, output, err, capacity, false)
+}
+
+// inParts is active for an operation that is to work in several parts. Error besides:
+// CKR_FUNCTION_NOT_SUPPORTED.
+func (s *Session) inParts(f mech.Function) (*operation, error) {
+	op, err := s.active(f)
+	if err == nil && !op.mechanism.MultiPart {
+		err = cryptoki.Errorf(cryptoki.CKR_FUNCTION_NOT_SUPPORTED, "%v works in one part only", op.mechanism.Type)
+		s.end(f)
+	}
+	return op, err
+}
+
+// feed gives an operation its next part and returns what that yields. Errors are those of
+// hold and of mech.Operation.
+func (s *Session) feed(op *operation, part []byte) ([]byte, error) {
 	op.parts = true
 	if op.mechanism.Collects {
 		if err := s.hold(op, uint64(len(part))); err != nil {
-			s.end(f)
-			return Output{}, err
+			return nil, err
 		}
 	}
-	output, err := op.Operation.Update(part)
-	return s.deliver(f, output, err, capacity, false)
+	return op.Operation.Update(part)
 }
 
 // maxHeld bounds what one application's operations in one partition may keep of its
@@ -373,13 +385,9 @@ func (s *Session) hold(op *operation, n uint64) error {
 func (s *Session) Final(f mech.Function, signature []byte, capacity uint64) (Output, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	op, err := s.active(f)
+	op, err := s.inParts(f)
 	if err != nil {
 		return Output{}, err
-	}
-	if !op.mechanism.MultiPart {
-		s.end(f)
-		return Output{}, cryptoki.Errorf(cryptoki.CKR_FUNCTION_NOT_SUPPORTED, "%v works in one part only", op.mechanism.Type)
 	}
 	output, err := op.Operation.Final(signature)
 	return s.deliver(f, output, err, capacity, true)

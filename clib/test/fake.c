@@ -223,6 +223,23 @@ static uint32_t update(struct operation *o, unsigned function, struct tl_view *v
     return rv;
 }
 
+// update_both is an update of which other takes the plaintext.
+static uint32_t update_both(struct operation *all, struct tl_view *v, struct tl_buffer *b) {
+    unsigned function = tl_get_u8(v) & 7;
+    struct operation *o = &all[function], *other = &all[tl_get_u8(v) & 7];
+    struct tl_view again = *v;
+    struct tl_bytes data = tl_get_bytes(&again);
+    bool asks = tl_get_u64(&again) == UINT64_MAX;
+    uint32_t rv = other->active ? update(o, function, v, b) : CKR_OPERATION_NOT_INITIALIZED;
+    if (rv != CKR_OK && rv != CKR_BUFFER_TOO_SMALL)
+        o->active = other->active = false;
+    for (size_t i = 0; rv == CKR_OK && !asks && i < data.length; i++) {
+        uint8_t plain = function == 1 ? data.data[i] : (uint8_t)~data.data[i];
+        other->sum = sum_of(other->sum, (struct tl_bytes){&plain, 1});
+    }
+    return rv;
+}
+
 static uint32_t final(struct operation *o, unsigned function, struct tl_view *v, struct tl_buffer *b) {
     struct tl_bytes signature = tl_get_bytes(v);
     uint64_t capacity = tl_get_u64(v);
@@ -651,6 +668,8 @@ static uint32_t in_session(const struct tl_header *h, struct tl_view *v, struct 
         return operate(o, function, v, b);
     case TL_CALL_UPDATE:
         return update(o, function, v, b);
+    case TL_CALL_UPDATE_BOTH:
+        return update_both(all, v, b);
     case TL_CALL_FINAL:
         return final(o, function, v, b);
     case TL_CALL_DRAIN:
