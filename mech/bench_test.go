@@ -60,7 +60,7 @@ func BenchmarkOperation(b *testing.B) {
 	b.Run("std/ECDSA", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := ecdsa.SignASN1(rand.Reader, e.private.(*ecKey).private, digest[:]); err != nil {
+			if _, err := ecdsa.SignASN1(rand.Reader, e.private.(*ecKey).private.(nistPrivate).key, digest[:]); err != nil {
 				b.Fatal(err)
 			}
 		}

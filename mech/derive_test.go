@@ -30,8 +30,8 @@ func ecdhMechanism(kdf uint64, shared, public []byte) cryptoki.Mechanism {
 	return cryptoki.NewECDH1(cryptoki.CKM_ECDH1_DERIVE, cryptoki.ECDH1Parameters{KDF: kdf, SharedData: shared, PublicData: public})
 }
 
-// TestECDHVectors has the first vectors of P-256 and P-521 of NIST's "ECC CDH Primitive"
-// and RFC 7748, 6.1.
+// TestECDHVectors has the first vectors of P-256 and P-521 of NIST's "ECC CDH Primitive",
+// that of Wycheproof's for secp256k1, and RFC 7748, 6.1.
 func TestECDHVectors(t *testing.T) {
 	for _, v := range []struct {
 		name                           string
@@ -47,6 +47,9 @@ func TestECDHVectors(t *testing.T) {
 			"04 00685a48e86c79f0f0875f7bc18d25eb5fc8c0b07e5da4f4370f3a9490340854334b1e1b87fa395464c60626124a4e70d0f785601d37c09870ebf176666877a2046d" +
 				"01ba52c56fc8776d9e8f5db4f0cc27636d0b741bbe05400697942e80b739884a83bde99e0f6716939e632bc8986fa18dccd443a348b6c3e522497955a4f3c302f676",
 			"005fc70477c3e63bc3954bd0df3ea0d1f41ee21746ed95fc5e1fdf90930d5e136672d72cc770742d1711c3c3a4c334a0ad9759436a4d3c5bf6e74b9578fac148c831"},
+		{"secp256k1", cryptoki.CKK_EC, oidK256, "f4b7ff7cccc98813a69fae3df222bfe3f4e28f764bf91b4a10d8096ce446b254", "",
+			"04 d8096af8a11e0b80037e1ee68246b5dcbb0aeb1cf1244fd767db80f3fa27da2b 396812ea1686e7472e9692eaf3e958e50e9500d3b4c77243db1f2acd67ba9cc4",
+			"544dfae22af6af939042b1d85b71a1e49e9a5614123c4d6ad0c8af65baf87d65"},
 		{"X25519", cryptoki.CKK_EC_MONTGOMERY, oidX25519, "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a",
 			"8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a",
 			"de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f",
@@ -121,6 +124,7 @@ func TestECDHRefuses(t *testing.T) {
 	good := der[2:]
 	goodX := value(x25519Pair().public, cryptoki.CKA_EC_POINT)
 	other := value(p384Pair().public, cryptoki.CKA_EC_POINT)
+	k, goodK := k256Pair().pair(t, cryptoki.CKK_EC), value(k256Pair().public, cryptoki.CKA_EC_POINT)[2:]
 	const (
 		parameter = cryptoki.CKR_MECHANISM_PARAM_INVALID
 		size      = cryptoki.CKR_KEY_SIZE_RANGE
@@ -160,6 +164,16 @@ func TestECDHRefuses(t *testing.T) {
 		{"KDF 0", ecdhMechanism(0, nil, good), ec.private, 32, parameter},
 		{"X9.42 KDF", ecdhMechanism(cryptoki.CKD_SHA1_KDF_ASN1, nil, good), ec.private, 32, parameter},
 		{"another parameter", cryptoki.NewBytes(cryptoki.CKM_ECDH1_DERIVE, good), ec.private, 32, parameter},
+		{"good secp256k1", null(goodK), k.private, 32, cryptoki.CKR_OK},
+		{"secp256k1 off the curve", null(flipped(goodK, 8*40)), k.private, 32, parameter},
+		{"secp256k1 zeros", null(append([]byte{4}, make([]byte, 64)...)), k.private, 32, parameter},
+		{"secp256k1 infinity", null([]byte{0}), k.private, 32, parameter},
+		{"secp256k1 point of its twist", null(twistK256(t)), k.private, 32, parameter},
+		{"secp256k1 compressed", null(append([]byte{2}, goodK[1:33]...)), k.private, 32, parameter},
+		{"secp256k1 hybrid", null(append([]byte{6}, goodK[1:]...)), k.private, 32, parameter},
+		{"secp256k1 point of P-256", null(good), k.private, 32, parameter},
+		{"P-256 point of secp256k1", null(goodK), ec.private, 32, parameter},
+		{"public secp256k1 key", null(goodK), k.public, 32, keyType},
 		{"longer than the secret", null(good), ec.private, 33, size},
 		{"13 bytes", null(good), ec.private, 13, size},
 		{"13 bytes of a KDF", ecdhMechanism(cryptoki.CKD_SHA256_KDF, nil, good), ec.private, 13, size},
@@ -175,6 +189,12 @@ func TestECDHRefuses(t *testing.T) {
 			wantCode(t, err, c.code)
 		})
 	}
+}
+
+// twistK256 is a point of y² = x³ - 7, the twist of secp256k1.
+func twistK256(t *testing.T) []byte {
+	t.Helper()
+	return unhex(t, "04 8d116ece1738f7d93d9c172411e20b8f6b0d549b6f03675a1600a35a099950d8 7307efaeb20c4e8d2def049fc3f521f3cffd17813eca3f961245f13fdb0fbe97")
 }
 
 func TestParseMontgomery(t *testing.T) {
@@ -226,6 +246,7 @@ func TestAgree(t *testing.T) {
 		{oidP256, cryptoki.CKK_EC, cryptoki.CKM_EC_KEY_PAIR_GEN},
 		{oidP384, cryptoki.CKK_EC, cryptoki.CKM_EC_KEY_PAIR_GEN},
 		{oidP521, cryptoki.CKK_EC, cryptoki.CKM_EC_KEY_PAIR_GEN},
+		{oidK256, cryptoki.CKK_EC, cryptoki.CKM_EC_KEY_PAIR_GEN},
 		{oidX25519, cryptoki.CKK_EC_MONTGOMERY, cryptoki.CKM_EC_MONTGOMERY_KEY_PAIR_GEN},
 	} {
 		pair := func() fixture {

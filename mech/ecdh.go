@@ -63,11 +63,7 @@ func (k *ecKey) agree(point []byte) ([]byte, error) {
 	if !ok {
 		return nil, errPeer
 	}
-	private, err := k.private.ECDH()
-	if err != nil {
-		return nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "preparing ECDH: %w", err)
-	}
-	return agree(private, bare)
+	return k.private.agree(bare)
 }
 
 // agree computes the secret of a private key and a bare point of the same curve.

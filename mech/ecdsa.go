@@ -3,8 +3,6 @@ package mech
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/rand"
 	"errors"
 
 	"tidelock.dev/tidelock/cryptoki"
@@ -48,20 +46,15 @@ func ecdsaOf(t cryptoki.MechanismType, h crypto.Hash) Mechanism {
 func (k *ecKey) size() int { return 2 * k.curve.size }
 
 func (k *ecKey) sign(input []byte) ([]byte, error) {
-	der, err := ecdsa.SignASN1(rand.Reader, k.private, input)
+	sig, err := k.private.sign(input)
 	if err != nil {
-		return nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "ECDSA signature: %w", err)
-	}
-	sig := make([]byte, k.size())
-	if err := splitSignature(sig, der); err != nil {
 		return nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "ECDSA signature: %w", err)
 	}
 	return sig, nil
 }
 
 func (k *ecKey) verify(input, sig []byte) error {
-	var buf [maxDERSignature]byte
-	if !ecdsa.VerifyASN1(k.public, input, joinSignature(buf[:0], sig)) {
+	if !k.public.verify(input, sig) {
 		return errVerification
 	}
 	return nil

@@ -2,39 +2,10 @@ package mech
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"slices"
 
 	"tidelock.dev/tidelock/cryptoki"
 )
-
-// curve is a named curve of CKK_EC.
-type curve struct {
-	elliptic.Curve
-	// encodings are the values of CKA_EC_PARAMS that mean the curve, DER: its
-	// OBJECT IDENTIFIER, and its names as PrintableString (PKCS#11 3.2, 6.3).
-	encodings []string
-	// size is the length of a coordinate, and of the order, in bytes.
-	size int
-}
-
-// curves are the curves of CKK_EC, with the identifiers of RFC 5480, 2.1.1.1.
-var curves = []*curve{
-	{elliptic.P256(), []string{"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", "\x13\x09secp256r1", "\x13\x0aprime256v1", "\x13\x05P-256"}, 32},
-	{elliptic.P384(), []string{"\x06\x05\x2b\x81\x04\x00\x22", "\x13\x09secp384r1", "\x13\x05P-384"}, 48},
-	{elliptic.P521(), []string{"\x06\x05\x2b\x81\x04\x00\x23", "\x13\x09secp521r1", "\x13\x05P-521"}, 66},
-}
-
-// The curve sizes, in bits.
-const (
-	minEC = 256
-	maxEC = 521
-)
-
-// ecFlags describe the curves in CK_MECHANISM_INFO.
-const ecFlags = cryptoki.CKF_EC_F_P | cryptoki.CKF_EC_OID | cryptoki.CKF_EC_CURVENAME | cryptoki.CKF_EC_UNCOMPRESS
 
 // ecKeyPairs is the generation of EC key pairs (PKCS#11 3.2, 6.3).
 var ecKeyPairs = []Mechanism{{
@@ -61,15 +32,15 @@ func generateEC(m *cryptoki.Mechanism, public, _ cryptoki.Template) (pub, priv c
 	if err != nil {
 		return nil, nil, err
 	}
-	key, err := ecdsa.GenerateKey(c.Curve, rand.Reader)
+	key, err := c.generate()
 	if err != nil {
 		return nil, nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "generating an EC key: %w", err)
 	}
-	point, err := key.PublicKey.Bytes()
+	point, err := key.point()
 	if err != nil {
 		return nil, nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "encoding an EC point: %w", err)
 	}
-	value, err := key.Bytes()
+	value, err := key.value()
 	if err != nil {
 		return nil, nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "encoding an EC key: %w", err)
 	}
@@ -100,42 +71,6 @@ const (
 	tagPrintableString = 0x13
 	tagSequence        = 0x30
 )
-
-// curveOf finds the curve that a value of CKA_EC_PARAMS means.
-func curveOf(params []byte) (*curve, error) {
-	for _, c := range curves {
-		if slices.Contains(c.encodings, string(params)) {
-			return c, nil
-		}
-	}
-	return nil, noCurve(params)
-}
-
-// namesCurve checks that a value of CKA_EC_PARAMS is one of the encodings of a curve.
-func namesCurve(params []byte, encodings []string) error {
-	if !slices.Contains(encodings, string(params)) {
-		return noCurve(params)
-	}
-	return nil
-}
-
-// noCurve is the error for parameters that mean no offered curve: one code for
-// curves that could be, another for bytes that are no parameters.
-func noCurve(params []byte) error {
-	if len(params) < 2 {
-		return invalid(cryptoki.CKA_EC_PARAMS, "is not DER")
-	}
-	switch params[0] {
-	case tagOID, tagPrintableString:
-		if int(params[1]) != len(params)-2 {
-			return invalid(cryptoki.CKA_EC_PARAMS, "is not DER")
-		}
-		return cryptoki.Errorf(cryptoki.CKR_CURVE_NOT_SUPPORTED, "curve %x", params)
-	case tagSequence:
-		return cryptoki.Errorf(cryptoki.CKR_CURVE_NOT_SUPPORTED, "explicit curve parameters")
-	}
-	return invalid(cryptoki.CKA_EC_PARAMS, "is neither an object identifier nor a curve name")
-}
 
 // appendHeader appends the DER identifier and length of n bytes, at most 255.
 func appendHeader(der []byte, tag byte, n int) []byte {
@@ -174,14 +109,14 @@ func (a attributes) point(size int) ([]byte, error) {
 // ecKey is a key of CKK_EC, public or private.
 type ecKey struct {
 	curve   *curve
-	public  *ecdsa.PublicKey
-	private *ecdsa.PrivateKey // nil in a public key
+	public  ecPublic
+	private ecPrivate // nil in a public key
 }
 
 func (k *ecKey) Type() cryptoki.KeyType { return cryptoki.CKK_EC }
 
 // Size is that of the curve in bits.
-func (k *ecKey) Size() uint64 { return uint64(k.public.Params().BitSize) }
+func (k *ecKey) Size() uint64 { return k.curve.bits }
 
 func (k *ecKey) hasPrivate() bool { return k.private != nil }
 
@@ -198,7 +133,7 @@ func parseECPublic(a attributes) (*ecKey, error) {
 	if point == nil {
 		return nil, missing(cryptoki.CKA_EC_POINT)
 	}
-	key, err := ecdsa.ParseUncompressedPublicKey(c.Curve, point)
+	key, err := c.parsePublic(point)
 	if err != nil {
 		return nil, invalid(cryptoki.CKA_EC_POINT, "is not a point of the curve: %w", err)
 	}
@@ -218,7 +153,7 @@ func parseECPrivate(a attributes) (*ecKey, error) {
 	}
 	value := d.FillBytes(make([]byte, c.size))
 	defer clear(value)
-	key, err := ecdsa.ParseRawPrivateKey(c.Curve, value)
+	key, err := c.parsePrivate(value)
 	if err != nil {
 		return nil, invalid(cryptoki.CKA_VALUE, "is not below the order of the curve and above 0")
 	}
@@ -227,11 +162,11 @@ func parseECPrivate(a attributes) (*ecKey, error) {
 		return nil, err
 	}
 	if point != nil {
-		if own, err := key.PublicKey.Bytes(); err != nil || !bytes.Equal(own, point) {
+		if own, err := key.point(); err != nil || !bytes.Equal(own, point) {
 			return nil, invalid(cryptoki.CKA_EC_POINT, "is not the public key of CKA_VALUE")
 		}
 	}
-	return &ecKey{curve: c, public: &key.PublicKey, private: key}, nil
+	return &ecKey{curve: c, public: key, private: key}, nil
 }
 
 // named checks that CKA_EC_PARAMS is one of the encodings of a curve.

@@ -79,6 +79,7 @@ var (
 	oidP256    = []byte("\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07")
 	oidP384    = []byte("\x06\x05\x2b\x81\x04\x00\x22")
 	oidP521    = []byte("\x06\x05\x2b\x81\x04\x00\x23")
+	oidK256    = []byte("\x06\x05\x2b\x81\x04\x00\x0a")
 	oidEd25519 = []byte("\x06\x03\x2b\x65\x70")
 	oidX25519  = []byte("\x06\x03\x2b\x65\x6e")
 
@@ -86,6 +87,7 @@ var (
 	p256Pair    = generated(cryptoki.CKM_EC_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, oidP256)})
 	p384Pair    = generated(cryptoki.CKM_EC_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, oidP384)})
 	p521Pair    = generated(cryptoki.CKM_EC_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, oidP521)})
+	k256Pair    = generated(cryptoki.CKM_EC_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, oidK256)})
 	x25519Pair  = generated(cryptoki.CKM_EC_MONTGOMERY_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, oidX25519)})
 	edwardsPair = generated(cryptoki.CKM_EC_EDWARDS_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, oidEd25519)})
 	aesSecret   = generated(cryptoki.CKM_AES_KEY_GEN, cryptoki.Template{attribute(cryptoki.CKA_VALUE_LEN, cryptoki.ULong(uint64(32)))})
@@ -235,10 +237,11 @@ func signatureUses(t testing.TB) []use {
 		uses = append(uses, use{name: m.Type.String() + suffix, mechanism: m, keys: k, length: length})
 	}
 	p256, p384 := p256Pair().pair(t, cryptoki.CKK_EC), p384Pair().pair(t, cryptoki.CKK_EC)
-	p521 := p521Pair().pair(t, cryptoki.CKK_EC)
+	p521, k256 := p521Pair().pair(t, cryptoki.CKK_EC), k256Pair().pair(t, cryptoki.CKK_EC)
 	add(p256, 32, cryptoki.New(cryptoki.CKM_ECDSA), " P-256")
 	add(p384, 48, cryptoki.New(cryptoki.CKM_ECDSA), " P-384")
 	add(p521, 64, cryptoki.New(cryptoki.CKM_ECDSA), " P-521")
+	add(k256, 32, cryptoki.New(cryptoki.CKM_ECDSA), " secp256k1")
 	for _, by := range rsaProviders(t) {
 		rsa, suffix := rsaPairBy(t, by), " by "+by
 		add(rsa, 51, cryptoki.New(cryptoki.CKM_RSA_PKCS), suffix)
@@ -256,6 +259,7 @@ func signatureUses(t testing.TB) []use {
 		add(p256, 0, cryptoki.New(m), " P-256")
 		add(p384, 0, cryptoki.New(m), " P-384")
 		add(p521, 0, cryptoki.New(m), " P-521")
+		add(k256, 0, cryptoki.New(m), " secp256k1")
 	}
 	ed := edwardsPair().pair(t, cryptoki.CKK_EC_EDWARDS)
 	add(ed, 0, cryptoki.New(cryptoki.CKM_EDDSA), "")

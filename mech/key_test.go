@@ -2,7 +2,6 @@ package mech
 
 import (
 	"bytes"
-	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -82,26 +81,25 @@ func TestParseRSA(t *testing.T) {
 }
 
 func TestParseEC(t *testing.T) {
-	for _, curve := range []elliptic.Curve{elliptic.P256(), elliptic.P384(), elliptic.P521()} {
-		pair, oid, size := p256Pair(), oidP256, 32
-		switch curve {
-		case elliptic.P384():
-			pair, oid, size = p384Pair(), oidP384, 48
-		case elliptic.P521():
-			pair, oid, size = p521Pair(), oidP521, 66
-		}
-		other, err := ecdsa.GenerateKey(curve, rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		otherPoint, err := other.PublicKey.Bytes()
-		if err != nil {
-			t.Fatal(err)
-		}
+	k256Order, _ := new(big.Int).SetString("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141", 16)
+	for _, curve := range []struct {
+		name       string
+		pair       func() fixture
+		oid        []byte
+		size, bits int
+		order      *big.Int
+	}{
+		{"P-256", p256Pair, oidP256, 32, 256, elliptic.P256().Params().N},
+		{"P-384", p384Pair, oidP384, 48, 384, elliptic.P384().Params().N},
+		{"P-521", p521Pair, oidP521, 66, 521, elliptic.P521().Params().N},
+		{"secp256k1", k256Pair, oidK256, 32, 256, k256Order},
+	} {
+		pair, size, order := curve.pair(), curve.size, curve.order
+		other := generated(cryptoki.CKM_EC_KEY_PAIR_GEN, cryptoki.Template{attribute(cryptoki.CKA_EC_PARAMS, curve.oid)})()
+		otherPoint := value(other.public, cryptoki.CKA_EC_POINT)
 		der := value(pair.public, cryptoki.CKA_EC_POINT)
 		bare := der[len(der)-1-2*size:]
 		compressed := append([]byte{2}, bare[1:1+size]...)
-		order := curve.Params().N
 		const (
 			ok      = cryptoki.CKR_OK
 			missing = cryptoki.CKR_TEMPLATE_INCOMPLETE
@@ -116,7 +114,7 @@ func TestParseEC(t *testing.T) {
 			{"unchanged", cryptoki.CKA_LABEL, nil, ok, ok},
 			{"no curve", cryptoki.CKA_EC_PARAMS, nil, missing, missing},
 			{"unknown curve", cryptoki.CKA_EC_PARAMS, oidEd25519, cryptoki.CKR_CURVE_NOT_SUPPORTED, cryptoki.CKR_CURVE_NOT_SUPPORTED},
-			{"same curve by name", cryptoki.CKA_EC_PARAMS, fmt.Appendf(nil, "\x13\x05%s", curve.Params().Name), ok, ok},
+			{"same curve by name", cryptoki.CKA_EC_PARAMS, fmt.Appendf(nil, "\x13%c%s", len(curve.name), curve.name), ok, ok},
 			{"no point", cryptoki.CKA_EC_POINT, nil, missing, ok},
 			{"DER point", cryptoki.CKA_EC_POINT, der, ok, ok},
 			{"bare point", cryptoki.CKA_EC_POINT, bare, ok, ok},
@@ -137,17 +135,17 @@ func TestParseEC(t *testing.T) {
 			{"value of the order", cryptoki.CKA_VALUE, order.Bytes(), ok, bad},
 			{"value too long", cryptoki.CKA_VALUE, bytes.Repeat([]byte{1}, size+1), ok, bad},
 		} {
-			t.Run(curve.Params().Name+" "+c.name, func(t *testing.T) {
+			t.Run(curve.name+" "+c.name, func(t *testing.T) {
 				_, err := ParseKey(cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_EC, getter(with(pair.public, c.attribute, c.value)))
 				wantCode(t, err, c.public)
 				key, err := ParseKey(cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_EC, getter(with(pair.private, c.attribute, c.value)))
 				wantCode(t, err, c.private)
-				if err == nil && key.Size() != uint64(curve.Params().BitSize) {
+				if err == nil && key.Size() != uint64(curve.bits) {
 					t.Errorf("size %d", key.Size())
 				}
 			})
 		}
-		if got := value(pair.private, cryptoki.CKA_EC_PARAMS); !bytes.Equal(got, oid) {
+		if got := value(pair.private, cryptoki.CKA_EC_PARAMS); !bytes.Equal(got, curve.oid) {
 			t.Errorf("parameters %x", got)
 		}
 	}
@@ -289,6 +287,8 @@ func FuzzParseKey(f *testing.F) {
 		add(cryptoki.CKO_PUBLIC_KEY, typ, pair.public)
 		add(cryptoki.CKO_PRIVATE_KEY, typ, pair.private)
 	}
+	add(cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_EC, k256Pair().public)
+	add(cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_EC, k256Pair().private)
 	add(cryptoki.CKO_SECRET_KEY, cryptoki.CKK_AES, aesSecret().private)
 	add(cryptoki.CKO_SECRET_KEY, cryptoki.CKK_GENERIC_SECRET, genericKey().private)
 	mechanisms := map[cryptoki.KeyType]cryptoki.MechanismType{

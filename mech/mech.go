@@ -2,11 +2,12 @@
 // registry, in which a mechanism is one entry. It knows attribute values in and
 // out and an opaque Key; it knows no object, session or policy.
 //
-// The primitives are those of Go's FIPS 140-3 module. They work with
+// The primitives are those of Go's FIPS 140-3 module, but for the curve secp256k1 and, where
+// it is installed, RSA by OpenSSL. They work with
 // GODEBUG=fips140=on, not with fips140=only: that one also refuses what PKCS#11
 // callers may ask for, such as AES-GCM with an IV of their own.
 //
-// It may import cryptoki, internal/secret and cryptographic libraries.
+// It may import cryptoki, internal/secret, internal/secp256k1 and cryptographic libraries.
 package mech
 
 import (

@@ -3,6 +3,9 @@ package mech
 import (
 	"crypto/x509"
 
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+
 	"tidelock.dev/tidelock/cryptoki"
 )
 
@@ -15,7 +18,7 @@ func PublicKeyInfo(key Key) ([]byte, error) {
 	case *rsaKey:
 		public = k.public
 	case *ecKey:
-		public = k.public
+		return k.publicInfo()
 	case *edwardsKey:
 		public = k.public
 	case *montgomeryKey:
@@ -26,6 +29,28 @@ func PublicKeyInfo(key Key) ([]byte, error) {
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
 		return nil, cryptoki.Errorf(cryptoki.CKR_CURVE_NOT_SUPPORTED, "%w", err)
+	}
+	return der, nil
+}
+
+// publicInfo encodes the public half with the curve's identifier (RFC 5480, 2.1.1): package
+// x509 does not know all curves.
+func (k *ecKey) publicInfo() ([]byte, error) {
+	point, err := k.public.point()
+	if err != nil {
+		return nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "encoding an EC point: %w", err)
+	}
+	var b cryptobyte.Builder
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddBytes([]byte(oidEC))
+			b.AddBytes([]byte(k.curve.encodings[0]))
+		})
+		b.AddASN1BitString(point)
+	})
+	der, err := b.Bytes()
+	if err != nil {
+		return nil, cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "encoding a public key: %w", err)
 	}
 	return der, nil
 }

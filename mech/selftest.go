@@ -74,6 +74,13 @@ var SelfTests = []SelfTest{
 		Name: "ECDSA signature", function: Sign, m: cryptoki.New(cryptoki.CKM_ECDSA_SHA256),
 		key: p256Prefix + "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721", data: "sample",
 	}, {
+		Name: "ECDSA verification on secp256k1", function: Verify, m: cryptoki.New(cryptoki.CKM_ECDSA_SHA256),
+		key: k256Prefix + "f8b8af8ce3c7cca5e300d33939540c10d45ce001b8f252bfbc57ba0342904181", data: "Alan Turing",
+		want: "7063ae83e7f62bbb171798131b4a0564b956930092b33b07b395615d9ec7e15c58dfcc1e00a35e1572f366ffe34ba0fc47db1e7189759b9fb233c5b05ab388ea",
+	}, {
+		Name: "ECDSA signature on secp256k1", function: Sign, m: cryptoki.New(cryptoki.CKM_ECDSA_SHA256),
+		key: k256Prefix + "f8b8af8ce3c7cca5e300d33939540c10d45ce001b8f252bfbc57ba0342904181", data: "Alan Turing",
+	}, {
 		Name: "Ed25519 signature (RFC 8032)", function: Sign, m: cryptoki.New(cryptoki.CKM_EDDSA),
 		key: ed25519Prefix + "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb", data: "\x72",
 		want: "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
@@ -87,6 +94,12 @@ var SelfTests = []SelfTest{
 			"04700c48f77f56584c5cc632ca65640db91b6bacce3a4df6b42ce7cc838833d287db71e509e3fd9b060ddb20ba5c51dcc5948d46fbf640dfe0441782cab85fa4ac")}),
 		key:  p256Prefix + "7d7dc5f71eb29ddaf80d6214632eeae03d9058af1fb6d22ed80badb62bc1a534",
 		want: "46fc62106420ff012e54a434fbdd2d25ccc5852060561e68040dd7778997bd7b",
+	}, {
+		Name: "ECDH on secp256k1",
+		m: cryptoki.NewECDH1(cryptoki.CKM_ECDH1_DERIVE, cryptoki.ECDH1Parameters{KDF: cryptoki.CKD_NULL, PublicData: known(
+			"04d8096af8a11e0b80037e1ee68246b5dcbb0aeb1cf1244fd767db80f3fa27da2b396812ea1686e7472e9692eaf3e958e50e9500d3b4c77243db1f2acd67ba9cc4")}),
+		key:  k256Prefix + "f4b7ff7cccc98813a69fae3df222bfe3f4e28f764bf91b4a10d8096ce446b254",
+		want: "544dfae22af6af939042b1d85b71a1e49e9a5614123c4d6ad0c8af65baf87d65",
 	}, {
 		Name: "X25519 (RFC 7748)",
 		m: cryptoki.NewECDH1(cryptoki.CKM_ECDH1_DERIVE, cryptoki.ECDH1Parameters{KDF: cryptoki.CKD_NULL, PublicData: known(

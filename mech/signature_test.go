@@ -160,7 +160,7 @@ func TestECDSATruncates(t *testing.T) {
 	for _, c := range []struct {
 		k    keys
 		size int
-	}{{p256Pair().pair(t, cryptoki.CKK_EC), 32}, {p384Pair().pair(t, cryptoki.CKK_EC), 48}} {
+	}{{p256Pair().pair(t, cryptoki.CKK_EC), 32}, {p384Pair().pair(t, cryptoki.CKK_EC), 48}, {k256Pair().pair(t, cryptoki.CKK_EC), 32}} {
 		for _, n := range []int{0, 1, 20, c.size, c.size + 1, 64, 1000} {
 			data := make([]byte, n)
 			rand.Read(data)
@@ -199,7 +199,7 @@ func TestWholeMessageEqualsDigest(t *testing.T) {
 	for range 50 { // r and s with leading zeros among them
 		sig := once(t, Sign, cryptoki.New(cryptoki.CKM_ECDSA_SHA256), e.private, data, nil)
 		once(t, Verify, cryptoki.New(cryptoki.CKM_ECDSA), e.public, digest[:], sig)
-		if !ecdsa.VerifyASN1(e.public.(*ecKey).public, digest[:], joinSignature(nil, sig)) {
+		if !ecdsa.VerifyASN1(e.public.(*ecKey).public.(nistPublic).PublicKey, digest[:], joinSignature(nil, sig)) {
 			t.Error("package ecdsa refuses a signature")
 		}
 	}

@@ -1,6 +1,9 @@
 package partition
 
-import "tidelock.dev/tidelock/cryptoki"
+import (
+	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/mech"
+)
 
 // The service indicator: a module says of each service whether it was an approved one
 // (FIPS 140-3 through ISO/IEC 19790:2012, 7.2.4; IG 2.4.C).
@@ -28,8 +31,7 @@ func (m service) approvedKey(function cryptoki.Flags, r *resident) bool {
 		return m.level.Permit(function, 0, true) == nil
 	}
 	key, err := r.parsedKey()
-	// X25519 and X448 are not among the curves of SP 800-56A.
-	return err == nil && key.Type() != cryptoki.CKK_EC_MONTGOMERY && m.level.Permit(function, key.Size()*m.unit(), true) == nil
+	return err == nil && mech.ApprovedKey(key) && m.level.Permit(function, key.Size()*m.unit(), true) == nil
 }
 
 // unapproved tells whether a parameter takes a service out of what is approved.

@@ -3,6 +3,7 @@ package partition
 import (
 	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/mech"
 	"tidelock.dev/tidelock/object"
 )
 
@@ -116,6 +117,11 @@ func (s *Session) GenerateKeyPair(token Token, m *cryptoki.Mechanism, public, pr
 	durable := boolIn(public, cryptoki.CKA_TOKEN, false) || boolIn(private, cryptoki.CKA_TOKEN, false)
 	if err := s.mayHold(durable, true); err != nil {
 		return 0, 0, err
+	}
+	if params, given := public.Find(cryptoki.CKA_EC_PARAMS); given && s.partition.Approved() {
+		if err := mech.ApprovedCurve(params); err != nil {
+			return 0, 0, err
+		}
 	}
 	publicValues, privateValues, err := entry.GeneratePair(m, public, private)
 	if err != nil {

@@ -169,7 +169,7 @@ func (m service) permit(function cryptoki.Flags, size uint64, fips bool) error {
 }
 
 // mayUse checks what the partition's policies and the firmware level say of a key for a
-// function. Errors: CKR_KEY_SIZE_RANGE; CKR_KEY_TYPE_INCONSISTENT for a type that FIPS
+// function. Errors: CKR_KEY_SIZE_RANGE; CKR_KEY_TYPE_INCONSISTENT for a curve that FIPS
 // configuration has no use for; CKR_KEY_FUNCTION_NOT_PERMITTED for a signing key
 // that was not made here; CKR_KEY_NOT_ACTIVE outside the key's dates.
 func (p *Partition) mayUse(m service, function cryptoki.Flags, r *resident) error {
@@ -181,8 +181,8 @@ func (p *Partition) mayUse(m service, function cryptoki.Flags, r *resident) erro
 	if err := m.permit(function, key.Size(), s.fips); err != nil {
 		return err
 	}
-	if s.fips && key.Type() == cryptoki.CKK_EC_MONTGOMERY {
-		return cryptoki.Errorf(cryptoki.CKR_KEY_TYPE_INCONSISTENT, "X25519 is not among the curves of SP 800-56A, and the partition is in FIPS configuration")
+	if s.fips && !mech.ApprovedKey(key) {
+		return cryptoki.Errorf(cryptoki.CKR_KEY_TYPE_INCONSISTENT, "the key's curve is not among those of FIPS 186-5 and SP 800-56A, and the partition is in FIPS configuration")
 	}
 	o := r.object
 	if function == cryptoki.CKF_SIGN && !s.foreign && !o.Bool(cryptoki.CKA_LOCAL) {

@@ -172,9 +172,9 @@ func TestNonLocalSigning(t *testing.T) {
 	code(t, err, cryptoki.CKR_OK)
 }
 
-// An X25519 key that was made before agrees on nothing in FIPS configuration; one of
-// P-256 does.
-func TestMontgomeryInFIPS(t *testing.T) {
+// A key on X25519 or secp256k1 that was made before agrees on nothing in FIPS configuration;
+// one of P-256 does.
+func TestCurvesInFIPS(t *testing.T) {
 	w := ready(t, 1<<20, nil)
 	s := w.login(cryptoki.CKU_USER, ownerPIN)
 	for _, c := range []struct {
@@ -187,6 +187,7 @@ func TestMontgomeryInFIPS(t *testing.T) {
 		indicator bool
 	}{
 		{"X25519", cryptoki.CKM_EC_MONTGOMERY_KEY_PAIR_GEN, "\x06\x03\x2b\x65\x6e", 34, cryptoki.CKD_SHA256_KDF, cryptoki.CKR_KEY_TYPE_INCONSISTENT, false},
+		{"secp256k1", cryptoki.CKM_EC_KEY_PAIR_GEN, oidSecp256k1, 67, cryptoki.CKD_SHA256_KDF, cryptoki.CKR_KEY_TYPE_INCONSISTENT, false},
 		{"P-256", cryptoki.CKM_EC_KEY_PAIR_GEN, "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 67, cryptoki.CKD_SHA256_KDF, cryptoki.CKR_OK, true},
 		{"P-256 without KDF", cryptoki.CKM_EC_KEY_PAIR_GEN, "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 67, cryptoki.CKD_NULL, cryptoki.CKR_OK, false},
 	} {
@@ -217,4 +218,47 @@ func TestMontgomeryInFIPS(t *testing.T) {
 			}
 		})
 	}
+}
+
+const oidSecp256k1 = "\x06\x05\x2b\x81\x04\x00\x0a"
+
+// secp256k1 is offered outside FIPS configuration, never as an approved service, and not
+// at all in it: neither for new keys nor with those that there are.
+func TestSecp256k1InFIPS(t *testing.T) {
+	w := ready(t, 1<<20, nil)
+	s := w.login(cryptoki.CKU_USER, ownerPIN)
+	generate := func(curve string) (pub, priv cryptoki.ObjectHandle, err error) {
+		m := cryptoki.New(cryptoki.CKM_EC_KEY_PAIR_GEN)
+		return s.GenerateKeyPair(partition.Token{}, &m,
+			cryptoki.Template{{Type: cryptoki.CKA_EC_PARAMS, Value: []byte(curve)}, {Type: cryptoki.CKA_VERIFY, Value: cryptoki.Bool(true)}},
+			cryptoki.Template{{Type: cryptoki.CKA_SIGN, Value: cryptoki.Bool(true)}})
+	}
+	m, data := cryptoki.New(cryptoki.CKM_ECDSA_SHA256), []byte("data")
+	for _, curve := range []string{oidSecp256k1, "\x13\x09secp256k1"} {
+		w.set(map[policy.ID]uint64{policy.NonFIPS: 1})
+		pub, priv, err := generate(curve)
+		code(t, err, cryptoki.CKR_OK)
+		if s.Approved() {
+			t.Error("the generation is an approved service")
+		}
+		sig, err := s.OperateFused(mech.Sign, &m, priv, data, nil, 64)
+		code(t, err, cryptoki.CKR_OK)
+		if s.Approved() {
+			t.Error("the signature is an approved service")
+		}
+		_, err = s.OperateFused(mech.Verify, &m, pub, data, sig.Data, 0)
+		code(t, err, cryptoki.CKR_OK)
+		if s.Approved() {
+			t.Error("the verification is an approved service")
+		}
+		w.set(map[policy.ID]uint64{policy.NonFIPS: 0})
+		_, err = s.Init(mech.Sign, &m, priv)
+		code(t, err, cryptoki.CKR_KEY_TYPE_INCONSISTENT)
+		_, err = s.Init(mech.Verify, &m, pub)
+		code(t, err, cryptoki.CKR_KEY_TYPE_INCONSISTENT)
+		_, _, err = generate(curve)
+		code(t, err, cryptoki.CKR_CURVE_NOT_SUPPORTED)
+	}
+	_, _, err := generate("\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07")
+	code(t, err, cryptoki.CKR_OK)
 }
