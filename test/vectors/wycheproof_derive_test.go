@@ -1,6 +1,8 @@
 package vectors
 
 import (
+	"bytes"
+	"encoding/asn1"
 	"strings"
 	"testing"
 
@@ -49,6 +51,48 @@ var ecdhPoints = suite{
 			return s.agree(key, v)
 		}, nil
 	},
+}
+
+// ecdhKeys agrees on a secret with a point out of a SubjectPublicKeyInfo. Who calls
+// PKCS#11 takes it apart, and so do the tests: what is no DER, or does not name the curve
+// of the key, is refused before the token sees it. Whether the point is one of the curve
+// is the token's to say.
+var ecdhKeys = suite{
+	files:    []string{"ecdh_secp256k1_test.json"},
+	refusals: wrongBase,
+	prepare: func(t *testing.T, s *session, g *group) (func(*vector) error, error) {
+		return func(v *vector) error {
+			key, err := s.private(pkcs11.CKK_EC, pkcs11.CKA_DERIVE, ecParams(t, g.Curve), attribute(pkcs11.CKA_VALUE, []byte(v.Private)))
+			if err != nil {
+				return err
+			}
+			point, ok := publicPoint(v.Public, curves[g.Curve].params)
+			if !ok {
+				return pkcs11.Error(pkcs11.CKR_MECHANISM_PARAM_INVALID)
+			}
+			m := pkcs11.NewMechanism(pkcs11.CKM_ECDH1_DERIVE, s.ecdhParameter(point))
+			return same(v.Shared)(s.derive(m, key, 0))
+		}, nil
+	},
+}
+
+// publicPoint is the point in a SubjectPublicKeyInfo that names a curve.
+func publicPoint(der []byte, curve string) ([]byte, bool) {
+	var info struct {
+		Algorithm struct {
+			Type  asn1.ObjectIdentifier
+			Curve asn1.RawValue
+		}
+		Point asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(der, &info); err != nil {
+		return nil, false
+	}
+	// Package asn1 passes over what follows within a sequence.
+	if strict, err := asn1.Marshal(info); err != nil || !bytes.Equal(strict, der) {
+		return nil, false
+	}
+	return info.Point.Bytes, string(info.Algorithm.Curve.FullBytes) == curve
 }
 
 var x25519 = suite{

@@ -76,7 +76,7 @@ type suite struct {
 var suites = []suite{
 	ecdsaP1363, ecdsaDER, ed25519Verification, pkcs1Verification, pkcs1Signature, pssVerification,
 	oaepDecryption, gcm, cbcPadded, keyWrap, keyWrapPadded,
-	hmacs, cmac, hkdf, ecdhPoints, x25519,
+	hmacs, cmac, hkdf, ecdhPoints, ecdhKeys, x25519,
 }
 
 func TestWycheproof(t *testing.T) {
