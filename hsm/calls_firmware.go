@@ -68,7 +68,8 @@ func (r *request) firmwareUpdate(q *wire.FirmwareUpdateRequest, p *wire.Firmware
 }
 
 // firmwareRollback is the HSM SO's, who is destroyed with everything else.
-func (r *request) firmwareRollback(_ *wire.FirmwareRollbackRequest, p *wire.FirmwareRollbackReply) error {
+func (r *request) firmwareRollback(_ *wire.FirmwareRollbackRequest, p *wire.FirmwareRollbackReply) (err error) {
+	defer r.hsm.sweepAfter(&err)
 	if err := r.administer(); err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (r *request) firmwareRollback(_ *wire.FirmwareRollbackRequest, p *wire.Firm
 		return err
 	}
 	p.Level = target.String()
-	return h.sweep()
+	return nil
 }
 
 // firmwarePlan tells an administrator what an update would do.

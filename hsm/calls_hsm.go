@@ -22,23 +22,20 @@ func (r *request) mayErase() error {
 // hsmInit makes the HSM operational. One that is operational already is emptied by its
 // HSM SO, whose PIN comes with the call and counts as in a login; he and the policies
 // stay.
-func (r *request) hsmInit(q *wire.HSMInitRequest, _ *wire.HSMInitReply) error {
+func (r *request) hsmInit(q *wire.HSMInitRequest, _ *wire.HSMInitReply) (err error) {
 	pin := secret.Take(q.PIN)
 	defer pin.Wipe()
 	if !r.caller.Administrator {
 		return cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "this is for the administrator's socket")
 	}
-	h := r.hsm
-	h.acts.Lock()
-	defer h.acts.Unlock()
 	if err := partition.CheckLabel(q.Label); err != nil {
 		return err
 	}
+	h := r.hsm
 	now := h.state.Load()
-	operational := now.record.state == StateOperational
 	var appoint func(keystore.Writer) error
-	var err error
-	if operational {
+	// Whoever administers does not wait for the password hash of this.
+	if now.record.state == StateOperational {
 		err = now.administration.Confirm(r.actor(), partition.RoleHSMSO, pin)
 	} else {
 		appoint, err = now.administration.Appoint(partition.RoleHSMSO, pin)
@@ -46,10 +43,13 @@ func (r *request) hsmInit(q *wire.HSMInitRequest, _ *wire.HSMInitReply) error {
 	if err != nil {
 		return err
 	}
+	defer h.sweepAfter(&err)
+	h.acts.Lock()
+	defer h.acts.Unlock()
 	entry := audit.Record{Event: audit.EventHSMCreate, Actor: r.as(), Detail: "initialised"}
 	return h.act(entry, func(w keystore.Writer, rec *record) error {
-		if (rec.state == StateOperational) != operational {
-			return cryptoki.Errorf(cryptoki.CKR_USER_NOT_LOGGED_IN, "the HSM was zeroized meanwhile")
+		if rec.officer != now.record.officer {
+			return cryptoki.Errorf(cryptoki.CKR_USER_NOT_LOGGED_IN, "the HSM was initialised or zeroized meanwhile")
 		}
 		if err := rec.eraseAll(w); err != nil {
 			return err
@@ -67,11 +67,12 @@ func (r *request) hsmInit(q *wire.HSMInitRequest, _ *wire.HSMInitReply) error {
 	})
 }
 
-func (r *request) hsmZeroize(*wire.HSMZeroizeRequest, *wire.HSMZeroizeReply) error {
+func (r *request) hsmZeroize(*wire.HSMZeroizeRequest, *wire.HSMZeroizeReply) (err error) {
 	if err := r.mayErase(); err != nil {
 		return err
 	}
 	h := r.hsm
+	defer h.sweepAfter(&err)
 	h.acts.Lock()
 	defer h.acts.Unlock()
 	now := h.state.Load()
@@ -85,11 +86,12 @@ func (r *request) hsmZeroize(*wire.HSMZeroizeRequest, *wire.HSMZeroizeReply) err
 
 // hsmFactoryReset leaves firmware, licences and the audit log, which tells of it; what the
 // Auditor has set there goes with him.
-func (r *request) hsmFactoryReset(*wire.HSMFactoryResetRequest, *wire.HSMFactoryResetReply) error {
+func (r *request) hsmFactoryReset(*wire.HSMFactoryResetRequest, *wire.HSMFactoryResetReply) (err error) {
 	if err := r.mayErase(); err != nil {
 		return err
 	}
 	h := r.hsm
+	defer h.sweepAfter(&err)
 	h.acts.Lock()
 	defer h.acts.Unlock()
 	rec := h.state.Load().record

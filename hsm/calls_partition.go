@@ -43,7 +43,7 @@ func (r *request) actor() partition.Actor {
 
 var errGone = cryptoki.Errorf(cryptoki.CKR_DEVICE_REMOVED, "the partition was erased meanwhile")
 
-func (r *request) partitionInit(q *wire.PartitionInitRequest, p *wire.PartitionInitReply) error {
+func (r *request) partitionInit(q *wire.PartitionInitRequest, p *wire.PartitionInitReply) (err error) {
 	pin, domain := secret.Take(q.PIN), secret.Take(q.Domain)
 	defer pin.Wipe()
 	defer domain.Wipe()
@@ -62,6 +62,7 @@ func (r *request) partitionInit(q *wire.PartitionInitRequest, p *wire.PartitionI
 		h.numbers.unused(id)
 		return err
 	}
+	defer h.sweepAfter(&err)
 	h.acts.Lock()
 	defer h.acts.Unlock()
 	// What was administered meanwhile holds.
@@ -249,7 +250,8 @@ func (r *request) application(number uint64) (*partition.Partition, error) {
 	return r.partition(number)
 }
 
-func (r *request) partitionDelete(q *wire.PartitionDeleteRequest, _ *wire.PartitionDeleteReply) error {
+func (r *request) partitionDelete(q *wire.PartitionDeleteRequest, _ *wire.PartitionDeleteReply) (err error) {
+	defer r.hsm.sweepAfter(&err)
 	if err := r.administer(); err != nil {
 		return err
 	}

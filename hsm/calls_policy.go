@@ -109,7 +109,7 @@ func errDestructive(what string) error {
 
 // setHSMPolicies changes the HSM's policies. A destructive change erases the
 // partitions, which stay in their slots as they were created.
-func (r *request) setHSMPolicies(q *wire.SetHSMPoliciesRequest, p *wire.SetHSMPoliciesReply) error {
+func (r *request) setHSMPolicies(q *wire.SetHSMPoliciesRequest, p *wire.SetHSMPoliciesReply) (err error) {
 	h := r.hsm
 	if q.DryRun {
 		now := h.state.Load()
@@ -123,6 +123,7 @@ func (r *request) setHSMPolicies(q *wire.SetHSMPoliciesRequest, p *wire.SetHSMPo
 		*p = wire.SetHSMPoliciesReply(v.reply())
 		return nil
 	}
+	defer h.sweepAfter(&err)
 	if err := r.administer(); err != nil {
 		return err
 	}
@@ -191,7 +192,7 @@ func capped(t *policy.Table, values, above policy.Set) policy.Set {
 // setPartitionPolicies is the Partition SO's. A destructive change takes all objects
 // away; label, domain and roles stay, but for those that the partition's version does not
 // have. With policy 41 the partition becomes the other version.
-func (r *request) setPartitionPolicies(q *wire.SetPartitionPoliciesRequest, p *wire.SetPartitionPoliciesReply) error {
+func (r *request) setPartitionPolicies(q *wire.SetPartitionPoliciesRequest, p *wire.SetPartitionPoliciesReply) (err error) {
 	h, part := r.hsm, r.session.Partition()
 	if q.DryRun {
 		v, err := r.judgePartition(q.Ids, q.Values)
@@ -204,6 +205,7 @@ func (r *request) setPartitionPolicies(q *wire.SetPartitionPoliciesRequest, p *w
 	if err := r.session.Authorized(partition.RolePartitionSO); err != nil {
 		return err
 	}
+	defer h.sweepAfter(&err)
 	h.acts.Lock()
 	defer h.acts.Unlock()
 	v, err := r.judgePartition(q.Ids, q.Values)
@@ -250,7 +252,7 @@ func (r *request) setPartitionPolicies(q *wire.SetPartitionPoliciesRequest, p *w
 	}
 	part.Cleared(area, identity)
 	*p = v.reply()
-	return h.sweep()
+	return nil
 }
 
 // partitionTemplate writes what a partition's policies are, or will be when nobody names

@@ -1,7 +1,7 @@
 package hsm
 
 import (
-	"fmt"
+	"errors"
 	"slices"
 
 	"tidelock.dev/tidelock/audit"
@@ -133,7 +133,7 @@ func (h *HSM) lost(w keystore.Writer, p *partition.Partition, role partition.Rol
 		return nil, err
 	}
 	return func() {
-		if err := h.refresh(); err != nil {
+		if err := errors.Join(h.refresh(), h.sweep()); err != nil {
 			h.log.Error("following a zeroization", "cause", err.Error())
 		}
 	}, nil
@@ -217,33 +217,4 @@ func (r *request) visible() (numbers []uint64) {
 		}
 	}
 	return numbers
-}
-
-// sweep removes what erased partitions left in the store, in batches.
-func (h *HSM) sweep() error {
-	for {
-		var erased []partition.ID
-		err := h.store.View(func(r keystore.Reader) error {
-			now, err := h.readRecord(r)
-			erased = now.erased
-			return err
-		})
-		if err != nil || len(erased) == 0 {
-			return err
-		}
-		for done := false; !done; {
-			if done, err = partition.Sweep(h.store, erased[0]); err != nil {
-				return fmt.Errorf("sweeping partition %d: %w", erased[0], err)
-			}
-		}
-		err = h.store.Update(func(w keystore.Writer) error {
-			return h.edit(w, func(r *record) error {
-				r.erased = slices.DeleteFunc(r.erased, func(id partition.ID) bool { return id == erased[0] })
-				return nil
-			})
-		})
-		if err != nil {
-			return err
-		}
-	}
 }
