@@ -34,7 +34,8 @@ func cases() ([]timing, error) {
 		}
 		all = append(all, wrap)
 	}
-	return all, nil
+	keys, err := koblitz()
+	return append(all, keys...), err
 }
 
 func secretKey(t cryptoki.KeyType, value []byte) (mech.Key, error) {
