@@ -15,7 +15,8 @@ func koblitz() ([]timing, error) {
 		"\x48\x3a\xda\x77\x26\xa3\xc4\x65\x5d\xa4\xfb\xfc\x0e\x11\x08\xa8\xfd\x17\xb4\x48\xa6\x85\x54\x19\x9c\x47\xd0\x8f\xfb\x10\xd4\xb8")
 	single := append(make([]byte, 31), 1)
 	top := append([]byte{0x80}, make([]byte, 31)...)
-	dense := append(bytes.Repeat([]byte{0xff}, 15), append([]byte{0xfe}, bytes.Repeat([]byte{0xba}, 16)...)...)
+	dense := bytes.Repeat([]byte{0xff}, 32)
+	dense[15], dense[16] = 0xfe, 0x7f // below the order
 	last := bytes.Clone(order)
 	last[31]--
 
