@@ -250,9 +250,8 @@ func (r *request) setPartitionPolicies(q *wire.SetPartitionPoliciesRequest, p *w
 	if err != nil {
 		return err
 	}
-	part.Cleared(area, identity)
 	*p = v.reply()
-	return nil
+	return part.Cleared(area, identity)
 }
 
 // partitionTemplate writes what a partition's policies are, or will be when nobody names

@@ -1,9 +1,11 @@
 package hsm_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/hsm"
 	"tidelock.dev/tidelock/mech"
@@ -188,4 +190,40 @@ func TestLimitedCryptoOfficer(t *testing.T) {
 	s := e.joinAs(administrator).openSlot(0)
 	want(t, "his login to version 0", s.login(user, lcoPIN), cryptoki.CKR_USER_PIN_NOT_INITIALIZED)
 	want(t, "the Crypto Officer's", s.login(cryptoki.CKU_USER, coPIN), cryptoki.CKR_OK)
+}
+
+// A partition that becomes version 0 while a Limited Crypto Officer is made has none
+// afterwards, and none of that day when it is version 1 again; logins that end with the
+// version end in the audit log, too.
+func TestVersionEndsRole(t *testing.T) {
+	const user = cryptoki.CKU_LIMITED_CRYPTO_OFFICER
+	b := newHSMLike(t, hsm.Development{Version: &version1})
+	co := b.user()
+	co.must(co.initRole(user, lcoPIN))
+	lco, po := b.app().open(readWrite), b.joinAs(administrator).openSlot(0)
+	lco.must(lco.login(user, lcoPIN))
+	po.must(po.login(cryptoki.CKU_SO, soPIN))
+	change := func(version uint64) {
+		_, rv := po.setPolicies(true, to(policy.Version, version))
+		po.must(rv)
+	}
+	change(0)
+	entries := po.auditEntries()
+	ended := func(e audit.Entry) bool {
+		r := e.Record
+		return r.Event == audit.EventLogout && r.Actor.Role == audit.RoleLimitedCryptoOfficer && r.Actor.Application == lco.application
+	}
+	if n := len(entries); !slices.ContainsFunc(entries[max(0, n-4):], ended) {
+		t.Errorf("no login ends in the audit log: %v", entries[max(0, n-4):])
+	}
+	change(1)
+	between := func() error {
+		b.store.onUpdate.Store(nil)
+		change(0)
+		return nil
+	}
+	b.store.onUpdate.Store(&between)
+	want(t, "making him meanwhile", co.initRole(user, lcoPIN), cryptoki.CKR_USER_PIN_NOT_INITIALIZED)
+	change(1)
+	want(t, "his login", lco.login(user, lcoPIN), cryptoki.CKR_USER_PIN_NOT_INITIALIZED)
 }

@@ -3,6 +3,7 @@ package partition
 import (
 	"encoding/binary"
 
+	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/keystore"
 )
 
@@ -40,9 +41,27 @@ func (p *Partition) Clear(w keystore.Writer, area ID, i Identity) (old ID, err e
 	return u.area, p.SetIdentity(w, i)
 }
 
-// Cleared makes a durable Clear seen. Logins and sessions stay; session objects, which
-// were the partition's too, are gone, and with the keys every operation.
-func (p *Partition) Cleared(area ID, i Identity) {
+// Cleared makes a durable Clear seen. Logins and sessions stay, but for those of roles that
+// the partition has no longer, whose end is recorded; session objects, which were the
+// partition's too, are gone, and with the keys every operation.
+func (p *Partition) Cleared(area ID, i Identity) error {
+	ended := p.cleared(area, i)
+	if len(ended) == 0 {
+		return nil
+	}
+	return storeError(p.config.Store.Update(func(w keystore.Writer) error {
+		for m, role := range ended {
+			if err := m.record(w, role, audit.Record{Event: audit.EventLogout, Detail: "the partition became version 0"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+// cleared is the part of Cleared that is in memory. It tells whose logins have ended.
+func (p *Partition) cleared(area ID, i Identity) (ended map[*Member]Role) {
+	ended = make(map[*Member]Role)
 	p.area.Store(uint32(area))
 	p.Adopt(i)
 	p.cache.removeAll()
@@ -50,11 +69,12 @@ func (p *Partition) Cleared(area ID, i Identity) {
 	defer p.mu.Unlock()
 	for m := range p.members {
 		if role := m.Role(); role != RoleNone && !p.has(role) {
-			p.exit(m)
+			ended[m] = p.exit(m)
 		}
 		m.epoch.Add(1)
 		m.mu.Lock()
 		m.dropLocked(func(*sessionObject) bool { return true })
 		m.mu.Unlock()
 	}
+	return ended
 }

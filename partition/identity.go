@@ -3,6 +3,7 @@ package partition
 import (
 	"encoding/binary"
 
+	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/policy"
 	"tidelock.dev/tidelock/seal"
@@ -42,6 +43,30 @@ const (
 
 // Identity is what the partition is called and how it is set up, at this moment.
 func (p *Partition) Identity() Identity { return *p.identity.Load() }
+
+// written is the identity as a transaction sees it, which the running partition may not have
+// adopted yet.
+func (p *Partition) written(r keystore.Reader) (Identity, error) {
+	i, _, err := readIdentity(r, p.id, p.records)
+	return i, err
+}
+
+// readIdentity reads the identity of a partition, and its kind.
+func readIdentity(r keystore.Reader, id ID, records *seal.Key) (Identity, Kind, error) {
+	record, err := r.Get(keystore.TablePartition, id.key(keyIdentity))
+	if err != nil {
+		return Identity{}, 0, err
+	}
+	plain, err := records.Open(nil, record, identityContext(id))
+	if err != nil {
+		return Identity{}, 0, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the identity of partition %d: %w", id, err)
+	}
+	i, kind, err := parseIdentity(plain)
+	if err != nil {
+		return Identity{}, 0, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the identity of partition %d: %w", id, err)
+	}
+	return i, kind, nil
+}
 
 // SetIdentity writes a changed identity; Adopt makes it the running partition's when
 // that is durable. A role that has been wrong as often as the new limit says is locked.

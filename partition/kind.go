@@ -117,8 +117,11 @@ func (p *Partition) Roles() []Role {
 		return []Role{RoleHSMSO, RoleAuditor}
 	}
 	roles := []Role{RolePartitionSO, RoleCryptoOfficer, RoleLimitedCryptoOfficer, RoleCryptoUser}
-	return slices.DeleteFunc(roles, func(r Role) bool { return roleRules[r].versioned && p.Version() == 0 })
+	return slices.DeleteFunc(roles, func(r Role) bool { return !r.in(p.Version()) })
 }
+
+// in tells whether partitions of a version have the role.
+func (r Role) in(version uint8) bool { return version > 0 || !roleRules[r].versioned }
 
 // has tells whether the partition has the role, of which its version decides.
 func (p *Partition) has(role Role) bool { return slices.Contains(p.Roles(), role) }
@@ -134,10 +137,12 @@ func (p *Partition) RoleOf(u cryptoki.UserType) (Role, error) {
 		}
 	}
 	if u == cryptoki.CKU_LIMITED_CRYPTO_OFFICER && p.kind == Application {
-		return RoleNone, cryptoki.Errorf(cryptoki.CKR_USER_PIN_NOT_INITIALIZED, "only a partition of version 1 has a Limited Crypto Officer")
+		return RoleNone, errVersion0
 	}
 	return RoleNone, cryptoki.Errorf(cryptoki.CKR_USER_TYPE_INVALID, "user type %#x", uint64(u))
 }
+
+var errVersion0 = cryptoki.Errorf(cryptoki.CKR_USER_PIN_NOT_INITIALIZED, "only a partition of version 1 has a Limited Crypto Officer")
 
 // limit is how many wrong PINs in a row the role bears.
 func (p *Partition) limit(role Role) uint64 { return role.limit(p.Identity().Policies) }

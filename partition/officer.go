@@ -96,6 +96,13 @@ func (s *Session) setRole(user cryptoki.UserType, pin secret.Bytes, reset bool) 
 				return err
 			}
 		}
+		// The partition may have become version 0 while the PIN was hashed.
+		switch i, err := p.written(w); {
+		case err != nil:
+			return err
+		case !role.in(i.Version):
+			return errVersion0
+		}
 		if err := p.putCredential(w, role, made); err != nil {
 			return err
 		}

@@ -61,6 +61,7 @@ type Partition struct {
 	records     *seal.Key // the partition's own records
 	objects     *seal.Key // metadata, and values of public objects
 	index       *seal.MAC
+	states      *seal.Key            // saved states of operations, until the server's next start
 	roles       map[Role]*sync.Mutex // held over a login attempt of the role
 	families    [families]sync.Mutex // held over an authorization of keys; lockFamily
 
@@ -122,17 +123,9 @@ func open(r keystore.Reader, c Config, id ID) (*Partition, error) {
 		return nil, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the key of partition %d: %w", id, err)
 	}
 	defer pub.Wipe()
-	record, err := r.Get(keystore.TablePartition, id.key(keyIdentity))
+	identity, kind, err := readIdentity(r, id, pub.Records())
 	if err != nil {
 		return nil, err
-	}
-	plain, err := pub.Records().Open(nil, record, identityContext(id))
-	if err != nil {
-		return nil, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the identity of partition %d: %w", id, err)
-	}
-	identity, kind, err := parseIdentity(plain)
-	if err != nil {
-		return nil, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the identity of partition %d: %w", id, err)
 	}
 	p, err := newPartition(c, id, kind, identity, pub)
 	if err != nil {
@@ -156,6 +149,7 @@ func newPartition(c Config, id ID, kind Kind, identity Identity, pub *seal.PartP
 	p := &Partition{
 		config: c, id: id, kind: kind, level: level.Level, format: object.Format(level.Format), overhead: level.Overhead,
 		records: pub.Records(), objects: pub.Objects(), index: pub.Index(),
+		states:  pub.Key(seal.NewContext("operation states").Uint64(c.Boot)),
 		roles:   make(map[Role]*sync.Mutex),
 		cache:   cache{entries: make(map[cryptoki.ObjectHandle]*resident)},
 		members: make(map[*Member]struct{}),
