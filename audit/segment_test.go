@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"slices"
@@ -120,6 +121,15 @@ func TestSegments(t *testing.T) {
 	if got, err := verifyFiles(t, [][][]byte{rest}, old); err != nil || got.First != 12 || got.Proven != 0 || !slices.Equal(got.Unused, []string{"old"}) {
 		t.Errorf("what is left, by itself: %+v, %v", got, err)
 	}
+	header, err := ParseHeader(rest[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	header.Previous[0]++
+	elsewhere := append([][]byte{header.Line()}, rest[1:]...)
+	forged := func(g Segment, lines [][]byte) [][]byte {
+		return append(slices.Clone(lines[:len(lines)-1]), resigned(t, g).Line())
+	}
 	for name, test := range map[string]struct {
 		files       [][][]byte
 		kind        FaultKind
@@ -130,11 +140,19 @@ func TestSegments(t *testing.T) {
 		"the first comes twice":     {[][][]byte{a, a}, FaultMisplaced, 1, 7},
 		"the end is cut":            {[][][]byte{append(slices.Clone(a[:len(a)-2]), a[len(a)-1])}, FaultMissing, 7, 7},
 		"the end of another":        {[][][]byte{append(slices.Clone(b[:len(b)-1]), a[len(a)-1])}, FaultAltered, 8, 11},
+		"not what came before":      {[][][]byte{a, b, elsewhere}, FaultAltered, 12, 12},
+		"not the key of entry 1":    {[][][]byte{forged(first, a)}, FaultAltered, 1, 7},
 		"a segment without entries": {[][][]byte{{a[0], a[len(a)-1]}}, FaultMissing, 1, 7},
 	} {
 		_, err := verifyFiles(t, test.files)
 		wantFault(t, name, err, test.kind, test.first, test.last)
 	}
+	// Here entry 1 is not there to name the key.
+	third, c := f.segment() // 12 to 14
+	_, err = verifyFiles(t, [][][]byte{b, forged(third, c)})
+	wantFault(t, "not the key of the segment before", err, FaultAltered, 12, 14)
+	_, err = verifyFiles(t, [][][]byte{forged(second, b)}, f.checkpoint("new"))
+	wantFault(t, "not the checkpoint's key", err, FaultAltered, 8, 11)
 	if _, err := verifyFiles(t, [][][]byte{append(slices.Clone(a), a[1])}); err == nil {
 		t.Error("an entry behind the end of a segment was taken")
 	}
@@ -143,9 +161,18 @@ func TestSegments(t *testing.T) {
 	if _, err := verifyFiles(t, [][][]byte{append(slices.Clone(a[:len(a)-1]), foreign[len(foreign)-1])}); err == nil {
 		t.Error("the end of another HSM's segment was taken")
 	}
-	if _, err := verifyFiles(t, [][][]byte{a}, other.checkpoint("other")); err == nil {
-		t.Error("a segment with another key than the checkpoint's was taken")
+}
+
+// resigned is a segment as somebody with another key signs it.
+func resigned(t testing.TB, g Segment) Segment {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
 	}
+	copy(g.Key[:], public)
+	copy(g.Signature[:], ed25519.Sign(private, g.statement()))
+	return g
 }
 
 // Nothing is cleared that the HSM has not signed as exported, from the oldest entry on.

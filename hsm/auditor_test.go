@@ -11,6 +11,7 @@ import (
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/hsm"
 	"tidelock.dev/tidelock/internal/secret"
+	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/keystore/memstore"
 	"tidelock.dev/tidelock/mech"
 	"tidelock.dev/tidelock/wire"
@@ -311,6 +312,9 @@ func TestInterruptedClearing(t *testing.T) {
 		if !sound.Sound {
 			t.Errorf("after %d updates: %+v", updates, sound)
 		}
+		if n := b.auditRecords(); n != sound.Newest+1-sound.Oldest {
+			t.Errorf("after %d updates %d entries lie in the store: %+v", updates, n, sound)
+		}
 		cleared := sound.Oldest > 1
 		outcomes[cleared]++
 		if rv == cryptoki.CKR_OK {
@@ -323,6 +327,18 @@ func TestInterruptedClearing(t *testing.T) {
 	if outcomes[false] == 0 || outcomes[true] < 2 {
 		t.Errorf("the cuts were not where they should be: %v", outcomes)
 	}
+}
+
+// auditRecords is how many entries lie in the store.
+func (b *box) auditRecords() (n uint64) {
+	b.t.Helper()
+	err := b.store.View(func(r keystore.Reader) error {
+		return r.Scan(keystore.TableAudit, nil, nil, func(_, _ []byte) (bool, error) { n++; return true, nil })
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return n
 }
 
 // A use of a guarded key is in the log, by the one who used it.
