@@ -20,25 +20,33 @@ func koblitz() ([]timing, error) {
 	last := bytes.Clone(order)
 	last[31]--
 
-	signing, agreeing := timing{name: "secp256k1 sign"}, timing{name: "secp256k1 ECDH"}
+	parsing, signing, agreeing := timing{name: "secp256k1 key"}, timing{name: "secp256k1 sign"}, timing{name: "secp256k1 ECDH"}
 	agree := cryptoki.NewECDH1(cryptoki.CKM_ECDH1_DERIVE, cryptoki.ECDH1Parameters{KDF: cryptoki.CKD_NULL, PublicData: base})
 	entry, _ := mech.Lookup(agree.Type)
 	for _, c := range []struct {
 		name  string
 		value []byte
 	}{{"the lowest bit", single}, {"the highest bit", top}, {"nearly all bits", dense}, {"the order less 1", last}} {
-		key, err := mech.ParseKey(cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_EC, func(a cryptoki.AttributeType) []byte {
-			switch a {
-			case cryptoki.CKA_EC_PARAMS:
-				return []byte("\x06\x05\x2b\x81\x04\x00\x0a")
-			case cryptoki.CKA_VALUE:
-				return c.value
-			}
-			return nil
-		})
+		parse := func() (mech.Key, error) {
+			return mech.ParseKey(cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_EC, func(a cryptoki.AttributeType) []byte {
+				switch a {
+				case cryptoki.CKA_EC_PARAMS:
+					return []byte("\x06\x05\x2b\x81\x04\x00\x0a")
+				case cryptoki.CKA_VALUE:
+					return c.value
+				}
+				return nil
+			})
+		}
+		key, err := parse()
 		if err != nil {
 			return nil, err
 		}
+		parsing.classes = append(parsing.classes, class{c.name, func() {
+			if _, err := parse(); err != nil {
+				panic(err)
+			}
+		}})
 		signing.classes = append(signing.classes, class{c.name, once(mech.Sign, cryptoki.New(cryptoki.CKM_ECDSA), key, make([]byte, 32), nil)})
 		agreeing.classes = append(agreeing.classes, class{c.name, func() {
 			if _, err := entry.Derive(&agree, key, 0); err != nil {
@@ -46,5 +54,5 @@ func koblitz() ([]timing, error) {
 			}
 		}})
 	}
-	return []timing{signing, agreeing}, nil
+	return []timing{parsing, signing, agreeing}, nil
 }
