@@ -5,22 +5,12 @@ static CK_RV lost(struct tl_state *state) {
     return atomic_load(&state->pool.closing) ? CKR_CRYPTOKI_NOT_INITIALIZED : CKR_DEVICE_ERROR;
 }
 
-// take gets a connection for the call; fresh as in tl_pool_take.
-static CK_RV take(struct tl_call *call, bool fresh) {
-    struct tl_pool *pool = &call->state->pool;
-    struct tl_connection *c = tl_pool_take(pool, fresh);
-    if (c == NULL)
-        return lost(call->state);
-    call->connection = c;
-    return CKR_OK;
-}
-
 CK_RV tl_call_begin(struct tl_call *call, struct tl_state *state, struct tl_session *session, uint16_t number,
                     enum tl_repeat repeat) {
     *call = (struct tl_call){.state = state, .session = session, .number = number, .repeat = repeat};
-    CK_RV rv = take(call, false);
-    if (rv != CKR_OK)
-        return rv;
+    call->connection = tl_pool_take(&state->pool, false);
+    if (call->connection == NULL)
+        return lost(state);
     call->out = &call->connection->out;
     tl_begin_frame(call->out);
     return CKR_OK;
@@ -44,17 +34,14 @@ static CK_RV exchange(struct tl_call *call) {
     return header.code;
 }
 
-// again moves the request to a new connection. The old one goes first: when all
-// connections are lost at once, nobody must wait for the others' places.
+// again moves the request to a new connection.
 static CK_RV again(struct tl_call *call) {
     struct tl_buffer request = call->connection->out;
     call->connection->out = (struct tl_buffer){0};
-    tl_pool_give(&call->state->pool, call->connection);
-    call->connection = NULL;
-    CK_RV rv = take(call, true);
-    if (rv != CKR_OK) {
+    call->connection = tl_pool_replace(&call->state->pool, call->connection);
+    if (call->connection == NULL) {
         tl_buffer_free(&request);
-        return rv;
+        return lost(call->state);
     }
     call->out = &call->connection->out;
     tl_buffer_free(call->out);

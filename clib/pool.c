@@ -106,9 +106,11 @@ static struct tl_connection *wait_and_connect(struct tl_pool *pool) {
     return c;
 }
 
-// open_at connects for a place that has been taken. The lock is not held.
-static struct tl_connection *open_at(struct tl_pool *pool, unsigned place) {
-    struct tl_connection *c = wait_and_connect(pool);
+// open_at connects for a place that has been taken, by connect_once or wait_and_connect. The
+// lock is not held.
+static struct tl_connection *open_at(struct tl_pool *pool, unsigned place,
+                                     struct tl_connection *(*connect)(struct tl_pool *)) {
+    struct tl_connection *c = connect(pool);
     int cause = errno;
     pthread_mutex_lock(&pool->lock);
     pool->opening--;
@@ -181,7 +183,7 @@ struct tl_connection *tl_pool_take(struct tl_pool *pool, bool fresh) {
             pthread_mutex_lock(&pool->lock);
         } else if (refused == 0 && take_place(pool, &place)) {
             pthread_mutex_unlock(&pool->lock);
-            if ((c = open_at(pool, place)) != NULL)
+            if ((c = open_at(pool, place, wait_and_connect)) != NULL)
                 return c;
             // A program without descriptors, or with another user or root directory than
             // before, has what it has.
@@ -215,6 +217,18 @@ void tl_pool_give(struct tl_pool *pool, struct tl_connection *c) {
     pthread_mutex_unlock(&pool->lock);
     if (!keep)
         bury(pool, c);
+}
+
+struct tl_connection *tl_pool_replace(struct tl_pool *pool, struct tl_connection *lost) {
+    unsigned place;
+    pthread_mutex_lock(&pool->lock);
+    bool room = !atomic_load(&pool->closing) && take_place(pool, &place);
+    pthread_mutex_unlock(&pool->lock);
+    double start = now();
+    struct tl_connection *c = room ? open_at(pool, place, connect_once) : NULL;
+    bool silent = now() - start > TL_RETURN_SECONDS; // it is there, and says nothing
+    tl_pool_give(pool, lost);
+    return c != NULL || silent ? c : tl_pool_take(pool, true);
 }
 
 void tl_pool_close(struct tl_pool *pool) {

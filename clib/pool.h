@@ -69,6 +69,11 @@ struct tl_connection *tl_pool_take(struct tl_pool *pool, bool fresh);
 // tl_pool_give returns a connection, or buries it when it is lost.
 void tl_pool_give(struct tl_pool *pool, struct tl_connection *c);
 
+// tl_pool_replace buries a lost connection and returns another as tl_pool_take does with
+// fresh. The new one comes first where there is room for it: with its last connection the
+// process, its sessions and its login are over for the server.
+struct tl_connection *tl_pool_replace(struct tl_pool *pool, struct tl_connection *lost);
+
 // tl_pool_close makes every call that is under way or waits end soon.
 void tl_pool_close(struct tl_pool *pool);
 

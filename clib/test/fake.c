@@ -414,6 +414,8 @@ static uint32_t hello(struct tl_view *v, struct tl_buffer *b) {
     struct tl_id application = tl_get_id(v);
     if (memcmp(shared->application, application.bytes, 16) != 0)
         atomic_fetch_add(&shared->hellos, 1);
+    else if (atomic_load(&shared->open) == 1)
+        atomic_fetch_add(&shared->revived, 1);
     memcpy(shared->application, application.bytes, 16);
     (void)tl_get_id(v);
     (void)tl_get_u64(v);

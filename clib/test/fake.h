@@ -40,6 +40,7 @@ struct fake {
     _Atomic unsigned connections; // ever accepted
     _Atomic unsigned open;        // now
     _Atomic unsigned hellos;      // of different applications
+    _Atomic unsigned revived;     // Hellos of an application that had no other connection
     uint8_t application[16];      // of the last Hello
     _Atomic uint32_t level;       // of the last Hello
 

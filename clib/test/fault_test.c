@@ -64,6 +64,13 @@ static void retries(void) {
         fake_fault(fake, losses[i], TL_CALL_CREATE_OBJECT, 1);
         CHECK_RV(CKR_OK, C_CreateObject(session, NULL, 0, &object));
     }
+    // With no connection left a process would be over for its server.
+    unsigned revived = atomic_load(&fake->revived);
+    for (int i = 0; i < 3; i++) {
+        fake_fault(fake, FAULT_SILENCE, TL_CALL_SESSION_INFO, 1);
+        CHECK_RV(CKR_OK, info());
+    }
+    CHECK(atomic_load(&fake->revived) == revived);
     fake_fault(fake, FAULT_EMPTY, TL_CALL_SESSION_INFO, 1);
     CHECK_RV(CKR_DEVICE_ERROR, info());
     CHECK_RV(CKR_OK, info());
