@@ -20,10 +20,6 @@
 ANSWER(CKR_FUNCTION_NOT_PARALLEL, C_GetFunctionStatus, CK_SESSION_HANDLE session)
 ANSWER(CKR_FUNCTION_NOT_PARALLEL, C_CancelFunction, CK_SESSION_HANDLE session)
 
-UNSUPPORTED(C_GetOperationState, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pOperationState, CK_ULONG_PTR
-            pulOperationStateLen)
-UNSUPPORTED(C_SetOperationState, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pOperationState, CK_ULONG
-            ulOperationStateLen, CK_OBJECT_HANDLE hEncryptionKey, CK_OBJECT_HANDLE hAuthenticationKey)
 UNSUPPORTED(C_SignRecoverInit, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hKey)
 UNSUPPORTED(C_SignRecover, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pData, CK_ULONG ulDataLen, CK_BYTE_PTR pSignature,
             CK_ULONG_PTR pulSignatureLen)

@@ -160,7 +160,8 @@ func TestEveryCall(t *testing.T) {
 	s.must(s.login(cryptoki.CKU_USER, coPIN))
 	var token wire.TokenInfoReply
 	c.must(c.call(wire.CallTokenInfo, 0, &wire.TokenInfoRequest{}, &token))
-	wantFlags := cryptoki.CKF_RNG | cryptoki.CKF_LOGIN_REQUIRED | cryptoki.CKF_TOKEN_INITIALIZED | cryptoki.CKF_USER_PIN_INITIALIZED
+	wantFlags := cryptoki.CKF_RNG | cryptoki.CKF_LOGIN_REQUIRED | cryptoki.CKF_TOKEN_INITIALIZED | cryptoki.CKF_USER_PIN_INITIALIZED |
+		cryptoki.CKF_DUAL_CRYPTO_OPERATIONS | cryptoki.CKF_RESTORE_KEY_NOT_NEEDED
 	if token.Label != "test" || len(token.Serial) != 13 || cryptoki.Flags(token.Flags) != wantFlags ||
 		token.Sessions != 1 || token.RWSessions != 1 || token.MaxSessions != 0 || token.MinPIN != 4 || token.MaxPIN != 255 || len(token.UTCTime) != 16 {
 		t.Errorf("the token is %+v", token)
@@ -221,6 +222,12 @@ func TestEveryCall(t *testing.T) {
 	s.must(rv)
 	_, rv = s.drain(mech.Digest)
 	want(t, "draining nothing", rv, cryptoki.CKR_OPERATION_NOT_INITIALIZED)
+	s.must(s.cancel(mech.Digest))
+	s.mustInit(mech.Encrypt, cbc, key)
+	s.mustInit(mech.Digest, sha256, 0)
+	s.must(only(s.updateBoth(mech.Encrypt, mech.Digest, []byte("part"), anyRoom)))
+	s.must(s.cancel(mech.Encrypt))
+	s.must(only(s.restore(s.saved())))
 	s.must(s.cancel(mech.Digest))
 
 	s.testKeyCalls()

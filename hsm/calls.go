@@ -47,6 +47,9 @@ func init() {
 		wire.CallDrain:           on(needUse, (*request).drain),
 		wire.CallOperationCancel: on(needUse, (*request).operationCancel),
 
+		wire.CallGetOperationState: on(needUse, (*request).getOperationState),
+		wire.CallSetOperationState: on(needUse, (*request).setOperationState),
+
 		wire.CallGenerateKey:     on(needUse, (*request).generateKey),
 		wire.CallGenerateKeyPair: on(needUse, (*request).generateKeyPair),
 		wire.CallWrapKey:         on(needUse, (*request).wrapKey),

@@ -117,6 +117,8 @@ func TestUpdateBothWithoutRoom(t *testing.T) {
 
 // Whatever goes wrong with one operation ends both.
 func TestUpdateBothEndsBoth(t *testing.T) {
+	inOrder(t, checkOrder(t), "C_DigestEncryptUpdate, C_DecryptDigestUpdate, C_SignEncryptUpdate, C_DecryptVerifyUpdate",
+		cryptoki.CKR_OPERATION_NOT_INITIALIZED, cryptoki.CKR_BUFFER_TOO_SMALL)
 	b := version1HSM(t)
 	s := b.user()
 	key := s.aesKey(true, "key")

@@ -2,6 +2,7 @@ package mech
 
 import (
 	"crypto"
+	"encoding"
 	"hash"
 
 	"tidelock.dev/tidelock/cryptoki"
@@ -63,6 +64,33 @@ func (d *digest) Final(_ []byte) ([]byte, error) {
 		return d.Once(nil, nil)
 	}
 	return d.state.Sum(nil), nil
+}
+
+// Resumable is an operation whose state, after any of its parts, can be kept elsewhere: a
+// digest. It holds the end of the data that it was given.
+type Resumable interface {
+	Operation
+	// Save returns the state, which is the caller's.
+	Save() ([]byte, error)
+	// Restore gives an operation that was just begun the state of another one with the
+	// same mechanism. The error says that it is no such state.
+	Restore(state []byte) error
+}
+
+func (d *digest) Save() ([]byte, error) {
+	if d.state == nil {
+		d.state = d.hash.New()
+	}
+	return d.state.(encoding.BinaryMarshaler).MarshalBinary()
+}
+
+func (d *digest) Restore(state []byte) error {
+	h := d.hash.New()
+	if err := h.(encoding.BinaryUnmarshaler).UnmarshalBinary(state); err != nil {
+		return err
+	}
+	d.state = h
+	return nil
 }
 
 func (d *digest) Close() {

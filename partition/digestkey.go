@@ -23,7 +23,7 @@ func (s *Session) DigestKey(h cryptoki.ObjectHandle) error {
 	if err != nil {
 		return err
 	}
-	op.parts = true
+	op.parts, op.keyed = true, true
 	err = s.digestKey(op, h)
 	if err != nil {
 		s.end(mech.Digest)

@@ -18,6 +18,7 @@ type operation struct {
 	epoch     uint64    // the session's epoch when the key was last looked at
 	logins    uint64    // the member's login count at Init
 	parts     bool      // Update was called
+	keyed     bool      // it is a digest of, among others, a key
 	// contextLogin says that the key wants CKU_CONTEXT_SPECIFIC before each
 	// operation (CKA_ALWAYS_AUTHENTICATE).
 	contextLogin bool

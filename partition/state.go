@@ -76,7 +76,7 @@ func (p *Partition) roleState(r keystore.Reader, role Role) (RoleState, error) {
 
 // TokenFlags are the CKF_ flags of CK_TOKEN_INFO.
 func (p *Partition) TokenFlags() (cryptoki.Flags, error) {
-	flags := cryptoki.CKF_RNG | cryptoki.CKF_LOGIN_REQUIRED | cryptoki.CKF_DUAL_CRYPTO_OPERATIONS
+	flags := cryptoki.CKF_RNG | cryptoki.CKF_LOGIN_REQUIRED | cryptoki.CKF_DUAL_CRYPTO_OPERATIONS | cryptoki.CKF_RESTORE_KEY_NOT_NEEDED
 	if p.initialized {
 		flags |= cryptoki.CKF_TOKEN_INITIALIZED
 	}

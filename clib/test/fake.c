@@ -269,6 +269,34 @@ static uint32_t drain(struct operation *o, struct tl_buffer *b) {
     return CKR_OK;
 }
 
+// A saved state is FAKE_STATE bytes, each of them the checksum of the digest.
+static uint32_t get_state(const struct operation *all, struct tl_view *v, struct tl_buffer *b) {
+    uint8_t state[FAKE_STATE];
+    uint64_t capacity = tl_get_u64(v);
+    if (!all[3].active)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    memset(state, all[3].sum, sizeof state);
+    bool fits = capacity >= sizeof state && capacity != UINT64_MAX;
+    tl_put_bytes(b, (struct tl_bytes){state, fits ? sizeof state : 0});
+    tl_put_u64(b, sizeof state);
+    return fits || capacity == UINT64_MAX ? CKR_OK : CKR_BUFFER_TOO_SMALL;
+}
+
+static uint32_t set_state(struct operation *all, struct tl_view *v, struct tl_buffer *b) {
+    struct tl_bytes state = tl_get_bytes(v);
+    if (state.length != FAKE_STATE)
+        return CKR_SAVED_STATE_INVALID;
+    if ((tl_get_u64(v) | tl_get_u64(v)) != 0)
+        return CKR_KEY_NOT_NEEDED;
+    memset(all, 0, sizeof operations[0]);
+    all[3] = (struct operation){.active = true, .key = FAKE_KEY + FIXED, .sum = state.data[0]};
+    tl_put_u8(b, FIXED);
+    tl_put_u64(b, 32);
+    tl_put_u8(b, 1);
+    tl_put_bool(b, state.data[0] != 0);
+    return CKR_OK;
+}
+
 // wrap_key makes the wrapped key of the numbers of both keys.
 static uint32_t wrap_key(struct tl_view *v, struct tl_buffer *b) {
     uint8_t wrapped[FAKE_WRAPPED];
@@ -636,6 +664,10 @@ static uint32_t in_session(const struct tl_header *h, struct tl_view *v, struct 
     case TL_CALL_CREATE_OBJECT:
         tl_put_u64(b, tl_get_u64(v)); // the token's first half, to tell a repeat by
         return CKR_OK;
+    case TL_CALL_GET_OPERATION_STATE:
+        return get_state(all, v, b);
+    case TL_CALL_SET_OPERATION_STATE:
+        return set_state(all, v, b);
     case TL_CALL_WRAP_KEY:
         return wrap_key(v, b);
     case TL_CALL_UNWRAP_KEY:

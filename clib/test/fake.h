@@ -68,7 +68,7 @@ struct fake {
 // or 32 where it is fixed. One more works in one part only.
 // A partition has policies 0 and 41, whose values are 1 below a capability of 255; the HSM 15
 // without effect, and they have the numbers' names.
-enum { FAKE_KEY = 100, FAKE_ONE_PART = 120, FAKE_ATTEMPTS = 9, FAKE_SLOT = 7, FAKE_OBJECT = 1, FAKE_WRAPPED = 40 };
+enum { FAKE_KEY = 100, FAKE_ONE_PART = 120, FAKE_ATTEMPTS = 9, FAKE_SLOT = 7, FAKE_OBJECT = 1, FAKE_WRAPPED = 40, FAKE_STATE = 50 };
 
 // fake_start makes a server in a process and a directory of its own and points
 // TIDELOCK_SOCKET to it. fake_again kills it and starts another, with another boot.
