@@ -2,6 +2,7 @@ package partition
 
 import (
 	"crypto/rand"
+	"errors"
 
 	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
@@ -113,7 +114,7 @@ func isKey(o *object.Object) bool {
 
 // Copy is C_CopyObject.
 func (s *Session) Copy(token Token, h cryptoki.ObjectHandle, t cryptoki.Template) (cryptoki.ObjectHandle, error) {
-	if err := untouchable(h); err != nil {
+	if err := s.partition.untouchable(h); err != nil {
 		return 0, err
 	}
 	r, err := s.object(h)
@@ -200,7 +201,7 @@ func (s *Session) keep(token Token, entry creation, objects ...*object.Object) (
 
 // Destroy is C_DestroyObject. A token object is gone for good when it returns.
 func (s *Session) Destroy(h cryptoki.ObjectHandle) error {
-	if err := untouchable(h); err != nil {
+	if err := s.partition.untouchable(h); err != nil {
 		return err
 	}
 	r, err := s.object(h)
@@ -225,14 +226,15 @@ func (s *Session) Destroy(h cryptoki.ObjectHandle) error {
 	if !s.member.destroy(h) {
 		return cryptoki.CKR_OBJECT_HANDLE_INVALID
 	}
-	return storeError(s.partition.config.Store.Update(func(w keystore.Writer) error {
+	err = s.partition.config.Store.Update(func(w keystore.Writer) error {
 		return s.member.record(w, s.member.Role(), entry)
-	}))
+	})
+	return errors.Join(storeError(err), s.member.reap())
 }
 
 // Size is C_GetObjectSize, in bytes by object.Size's formula.
 func (s *Session) Size(h cryptoki.ObjectHandle) (uint64, error) {
-	if builtin(h) != nil {
+	if s.partition.builtin(h) != nil {
 		return 0, nil
 	}
 	r, err := s.object(h)
@@ -272,7 +274,7 @@ func (s *Session) Attributes(h cryptoki.ObjectHandle, types []uint64, visit func
 
 // reader reads the attributes of one object. Error: CKR_OBJECT_HANDLE_INVALID.
 func (s *Session) reader(h cryptoki.ObjectHandle) (func(cryptoki.AttributeType) ([]byte, object.Status, error), error) {
-	if attributes := builtin(h); attributes != nil {
+	if attributes := s.partition.builtin(h); attributes != nil {
 		return func(t cryptoki.AttributeType) ([]byte, object.Status, error) {
 			value, status := readBuiltin(attributes, t)
 			return value, status, nil
@@ -320,7 +322,7 @@ func publicKeyInfo(r *resident) ([]byte, object.Status) {
 
 // SetAttributes is C_SetAttributeValue: all of the template or nothing.
 func (s *Session) SetAttributes(h cryptoki.ObjectHandle, t cryptoki.Template) error {
-	if err := untouchable(h); err != nil {
+	if err := s.partition.untouchable(h); err != nil {
 		return err
 	}
 	r, err := s.object(h)
@@ -367,8 +369,7 @@ func (s *Session) Find(t cryptoki.Template, after cryptoki.ObjectHandle, limit i
 	if limit < 1 || limit > MaxFind {
 		limit = MaxFind
 	}
-	if asksForProfiles(t) {
-		found, more = findProfiles(t, after, limit)
+	if found, more, asked := s.partition.findBuiltin(t, after, limit); asked {
 		return found, more, nil
 	}
 	for _, a := range t {
