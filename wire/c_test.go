@@ -21,7 +21,7 @@ func buildC(t *testing.T, compiler, sanitizers string, sources ...string) string
 	readSources(t)
 	program := filepath.Join(t.TempDir(), "program")
 	build := exec.Command(path, append([]string{"-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-Wall", "-Wextra", "-Werror",
-		"-Wconversion", "-Wshadow", "-fsanitize=" + sanitizers, "-fno-sanitize-recover=all", "-DTL_HEAP", "-DTL_RETURN_SECONDS=0",
+		"-Wconversion", "-Wshadow", "-fsanitize=" + sanitizers, "-fno-sanitize-recover=all", "-DTL_HEAP", "-DTL_RETURN_SECONDS=0", "-DTL_SHARE_FROM=1",
 		"-Iinclude", "-I.", "-o", program}, sources...)...)
 	build.Dir = "../clib"
 	if output, err := build.CombinedOutput(); err != nil {

@@ -152,6 +152,7 @@ const (
 	seedSensitive = 2
 	seedWorking   = 5
 	seedRestart   = 7
+	seedArea      = 8
 )
 
 // conversation is an input of clib/fuzz/fuzz_server.c: calls of the application and the
@@ -167,6 +168,10 @@ func (c conversation) reply(kind byte, m Message) conversation {
 	if m != nil {
 		body = m.AppendTo(nil)
 	}
+	return c.raw(kind, body)
+}
+
+func (c conversation) raw(kind byte, body []byte) conversation {
 	c = binary.LittleEndian.AppendUint16(append(c, kind), uint16(len(body)))
 	return append(c, body...)
 }
@@ -175,7 +180,10 @@ func (c conversation) reply(kind byte, m Message) conversation {
 // too long for it or say so: it has room for 48 bytes.
 func serverSeeds(t *testing.T) [][]byte {
 	var seeds [][]byte
-	add := func(c conversation) { seeds = append(seeds, c) }
+	// The last byte tells whether replies go over the socket or through shared memory.
+	add := func(c conversation) {
+		seeds = append(seeds, append(bytes.Clone(c), 0), append(bytes.Clone(c), 1))
+	}
 	one := func(call Call, replies ...Message) {
 		for _, kind := range []byte{seedOK, seedSmall, seedWorking} {
 			c := conversation{}.call(call)
@@ -234,6 +242,17 @@ func serverSeeds(t *testing.T) [][]byte {
 			one(CallPartitionPolicies, m)
 		}
 		add(conversation{}.call(CallSessionInfo).reply(seedRestart, nil).reply(seedOK, &ResumeReply{Opened: make([]uint64, n), LoggedIn: true}))
+	}
+	// What an area says: how far the turn moves, the length of the reply, the reply.
+	for _, turns := range []uint32{0, 1, 2} {
+		for _, length := range []uint32{0, 47, 48, 80, 81, 8128, 8129, 1 << 31} {
+			frame, err := AppendFrame(nil, Header{Kind: KindReply, Call: CallSessionInfo, Request: 3, Application: 5, Session: 7}, &SessionInfoReply{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			area := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, turns), length)
+			add(conversation{}.call(CallSessionInfo).raw(seedArea, append(area, frame...)))
+		}
 	}
 	add(conversation{}.call(CallLogin).reply(seedOK, &LoginReply{Ticket: Secret(make([]byte, 32))}).call(CallSessionInfo).reply(seedRestart, nil).
 		reply(seedOK, &ResumeReply{Opened: []uint64{7}, LoggedIn: true}).reply(seedOK, &SessionInfoReply{}))

@@ -4,12 +4,16 @@
 // to whatever the library asks for it.
 //
 // A reply is a byte that tells its kind (enum kind), a length of two bytes, and as many bytes.
-// When the input is used up, every reply is CKR_DEVICE_ERROR.
+// When the input is used up, every reply is CKR_DEVICE_ERROR. With an odd last byte replies go
+// through shared memory.
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "../gen/wire.h"
+#include "../shm.h"
 #include "../socket.h"
 #include "fuzz.h"
 #include "tidelock/vendor.h"
@@ -24,6 +28,7 @@ enum kind {
     KIND_WORKING,   // a working frame comes first
     KIND_LOST,      // nothing comes
     KIND_RESTART,   // nothing comes, and the next connection meets another run of the server
+    KIND_AREA,      // the bytes are the area's: how far the turn moves, the length, the frame
     KINDS
 };
 
@@ -35,12 +40,49 @@ static size_t said;             // of it has been read
 static bool greeting;           // the server still does as it should
 static uint64_t boot;
 
+static bool sharing;         // connections get an area
+static struct tl_area *area; // of the newest one
+static int area_file = -1;   // until it is passed
+static bool owing;           // nothing has been said to the last request
+
+// The area.
+
+static void end_area(void) {
+    if (area != NULL)
+        munmap(area, sizeof *area);
+    if (area_file >= 0)
+        close(area_file);
+    area = NULL;
+    area_file = -1;
+}
+
+static void begin_area(void) {
+    end_area();
+    area_file = memfd_create("area", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    require(area_file >= 0 && ftruncate(area_file, sizeof *area) == 0 &&
+            fcntl(area_file, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+    area = mmap(NULL, sizeof *area, PROT_READ | PROT_WRITE, MAP_SHARED, area_file, 0);
+    require(area != MAP_FAILED);
+}
+
+static bool ready(void) { return area != NULL && atomic_load(&area->ready) != 0; }
+
+static void announce(uint32_t turns, uint32_t length, struct tl_bytes frame) {
+    if (frame.length > 0)
+        memcpy(area->frame, frame.data, frame.length < sizeof area->frame ? frame.length : sizeof area->frame);
+    atomic_store(&area->length, length);
+    atomic_fetch_add(&area->turn, turns);
+}
+
 // The socket.
 
 int tl_socket_connect(const char *path) {
     (void)path;
     tl_buffer_reset(&stream);
     said = 0;
+    owing = false;
+    if (sharing)
+        begin_area();
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
@@ -52,7 +94,7 @@ static void put_body(struct tl_buffer *b, const struct tl_header *request) {
     switch (request->call) {
     case TL_CALL_HELLO:
         tl_put_u16(b, 1);
-        tl_put_u64(b, 0);
+        tl_put_u64(b, sharing ? TL_SHARED_REPLIES : 0);
         tl_put_u64(b, 5);
         tl_put_u64(b, boot);
         tl_put_u32(b, 8192);
@@ -70,8 +112,16 @@ static void say(struct tl_header header, struct tl_bytes body) {
         put_body(&frame, &header);
     else
         tl_put_raw(&frame, body);
-    if (tl_end_frame(&frame, &header) == CKR_OK)
-        tl_put_raw(&stream, (struct tl_bytes){frame.data, frame.length});
+    if (tl_end_frame(&frame, &header) == CKR_OK) {
+        struct tl_bytes whole = {frame.data, frame.length};
+        bool shared = header.kind == TL_KIND_REPLY && ready();
+        bool fits = shared && frame.length <= sizeof area->frame;
+        if (shared)
+            announce(1, fits ? (uint32_t)frame.length : 0, fits ? whole : (struct tl_bytes){0});
+        if (!fits)
+            tl_put_raw(&stream, whole);
+    }
+    owing = false;
     tl_buffer_free(&frame);
 }
 
@@ -107,7 +157,16 @@ static void answer(struct tl_header header) {
     case KIND_LOST:
         return;
     case KIND_RAW:
+        if (ready())
+            announce(1, 0, (struct tl_bytes){0});
         tl_put_raw(&stream, body);
+        return;
+    case KIND_AREA:
+        if (ready() && length >= 8) {
+            struct tl_view v = {.data = body.data, .left = body.length};
+            uint32_t turns = tl_get_u32(&v), claimed = tl_get_u32(&v);
+            announce(turns, claimed, (struct tl_bytes){v.data, v.left});
+        }
         return;
     case KIND_CODE:
         header.code = length == 0 ? CKR_GENERAL_ERROR : body.data[0];
@@ -133,13 +192,17 @@ bool tl_socket_send(int fd, const void *data, size_t length) {
     (void)fd;
     require(length >= TL_HEADER_SIZE && tl_get_header(data, &header) && header.length == length);
     require(header.kind == TL_KIND_REQUEST);
+    owing = true;
     answer(header);
     return true;
 }
 
 size_t tl_socket_receive(int fd, void *data, size_t size, int *passed) {
     (void)fd;
-    (void)passed;
+    if (passed != NULL && *passed < 0) {
+        *passed = area_file;
+        area_file = -1;
+    }
     size_t left = stream.length - said;
     size_t n = left < size ? left : size;
     if (n > 0)
@@ -148,7 +211,8 @@ size_t tl_socket_receive(int fd, void *data, size_t size, int *passed) {
     return n;
 }
 
-bool tl_socket_is_quiet(int fd) { return (void)fd, said == stream.length; }
+// A server that owes a reply has closed the connection.
+bool tl_socket_is_quiet(int fd) { return (void)fd, said == stream.length && !owing; }
 
 // The application. What it has room for is of exactly this size, so that a sanitizer sees
 // a byte too many.
@@ -381,6 +445,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     unsetenv("TIDELOCK_HOME");
     input = (struct tl_view){.data = data, .left = size};
     greeting = true;
+    sharing = size > 0 && data[size - 1] % 2 == 1;
     boot = 9;
     require(C_Initialize(NULL) == CKR_OK);
     require(C_OpenSession(SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session) == CKR_OK && session == SESSION);
@@ -390,5 +455,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     greeting = true; // C_Finalize need not wait for anything
     require(C_Finalize(NULL) == CKR_OK);
     tl_buffer_free(&stream);
+    end_area();
     return 0;
 }
