@@ -168,8 +168,11 @@ func (s *Session) regulate(r *resident, detail string, change alteration) error 
 		if err != nil {
 			return storeError(err)
 		}
-		if done, err := s.member.replace(r, &resident{handle: r.handle, object: o}); done || err != nil {
+		switch done, err := s.member.replace(r, &resident{handle: r.handle, object: o}); {
+		case err != nil:
 			return err
+		case done:
+			return s.member.reap()
 		}
 		if r = s.member.find(r.handle); r == nil {
 			return cryptoki.CKR_KEY_HANDLE_INVALID

@@ -27,12 +27,18 @@ const (
 	standingSize = 1 + 1
 )
 
-func (p *Partition) standingContext(f object.Family, b []byte) seal.Context {
-	return seal.NewContext("authorizations").Uint64(uint64(p.id)).Bytes(f[:]).Bytes(b)
+// It lies in the area of the keys, so that it goes with them when all go at once, and it
+// goes with the last key of the family: there are never more standings than keys, which the
+// partition's room bounds.
+func standingKey(area ID, f object.Family) []byte { return area.key(keyStanding, f[:]...) }
+
+func (p *Partition) standingContext(area ID, f object.Family, b []byte) seal.Context {
+	return seal.NewContext("authorizations").Uint64(uint64(p.id)).Uint64(uint64(area)).Bytes(f[:]).Bytes(b)
 }
 
 func (p *Partition) putStanding(w keystore.Writer, f object.Family, t standing) error {
-	key := p.id.key(keyStanding, f[:]...)
+	area := p.where()
+	key := standingKey(area, f)
 	if t == (standing{}) {
 		return w.Delete(keystore.TableCounter, key)
 	}
@@ -43,16 +49,17 @@ func (p *Partition) putStanding(w keystore.Writer, f object.Family, t standing) 
 	if t.assigned {
 		b[1] |= standingAssigned
 	}
-	sum := p.config.Counters.Sum(p.standingContext(f, b))
+	sum := p.config.Counters.Sum(p.standingContext(area, f, b))
 	return w.Put(keystore.TableCounter, key, append(b, sum[:]...))
 }
 
 func (p *Partition) standing(r keystore.Reader, f object.Family) (standing, error) {
-	b, err := r.Get(keystore.TableCounter, p.id.key(keyStanding, f[:]...))
+	area := p.where()
+	b, err := r.Get(keystore.TableCounter, standingKey(area, f))
 	if err != nil || b == nil {
 		return standing{}, err
 	}
-	if len(b) != standingSize+seal.MACSize || !p.config.Counters.Verify(p.standingContext(f, b[:standingSize]), b[standingSize:]) {
+	if len(b) != standingSize+seal.MACSize || !p.config.Counters.Verify(p.standingContext(area, f, b[:standingSize]), b[standingSize:]) {
 		return standing{}, cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the count of a key's authorizations is damaged")
 	}
 	return standing{

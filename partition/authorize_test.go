@@ -230,7 +230,7 @@ func TestForgedStanding(t *testing.T) {
 	h, err := s.Create(partition.Token{}, guardedTemplate("12345678"))
 	code(t, err, cryptoki.CKR_OK)
 	code(t, s.AuthorizeKey(h, bytes("87654321")), cryptoki.CKR_AUTH_DATA_INCORRECT)
-	prefix := []byte{0, 0, 0, byte(w.next), 'f'}
+	prefix := []byte{0x80, 0, 0, byte(w.next), 'f'} // of the area
 	changed := 0
 	w.update(func(u keystore.Writer) error {
 		return u.Scan(keystore.TableCounter, prefix, nil, func(key, value []byte) (bool, error) {

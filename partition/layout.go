@@ -21,8 +21,9 @@ type ID uint32
 //	TableCounter    id 't' role        wrong PINs in a row
 //	TableCounter    id 'a' application a login's ticket
 //	TableCounter    id 'h'             last object handle given
-//	TableCounter    id 'f' family      wrong authorizations of keys with the same data
 //	TableCounter    id 'u'             where its objects are, and how full it is
+//	TableCounter    area 'f' family    wrong authorizations of keys with the same data
+//	TableCounter    area 'g' handle    random IVs that are reserved for a key
 //	TableObject     area handle        an object
 //	TableIndex      area attribute hash handle   an object by a keyed hash of an attribute
 //	TableIndex      area 0 token       handles that a creating call made
@@ -36,6 +37,7 @@ const (
 	keyDomain   = 'd'
 	keyUsage    = 'u'
 	keyStanding = 'f'
+	keyIVs      = 'g'
 )
 
 func (id ID) key(kind byte, rest ...byte) []byte {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/object"
 	"tidelock.dev/tidelock/seal"
 )
 
@@ -56,6 +57,7 @@ type Member struct {
 	tokens   map[Token][]cryptoki.ObjectHandle        // guarded by mu; session objects by creation token
 	bytes    uint64                                   // guarded by mu; size of objects
 	next     cryptoki.ObjectHandle                    // guarded by mu; last session object handle given
+	orphans  []object.Family                          // guarded by mu; of session objects that are gone, for reap
 }
 
 // sessionObject is an object that lives as long as its session.
@@ -189,6 +191,10 @@ func (m *Member) replace(old, changed *resident) (bool, error) {
 	if size > MaxSessionObjectBytes && size > m.bytes {
 		return false, errSessionObjects
 	}
+	if moves(old.object, changed.object) {
+		m.orphanLocked(old.object)
+	}
+	changed.budget.Store(m.partition.budgetOf(old))
 	o.resident = changed
 	m.bytes = size
 	m.epoch.Add(1)
@@ -209,10 +215,18 @@ func (m *Member) dropLocked(match func(*sessionObject) bool) {
 	for h, o := range m.objects {
 		if match(o) {
 			delete(m.objects, h)
+			m.orphanLocked(o.object)
 			delete(m.tokens, o.token)
 			m.bytes -= o.object.Size()
 			m.epoch.Add(1)
 		}
+	}
+}
+
+// orphanLocked notes the family of a session object that goes. m.mu is held.
+func (m *Member) orphanLocked(o *object.Object) {
+	if v, guarded := o.Verifier(); guarded {
+		m.orphans = append(m.orphans, v.Family)
 	}
 }
 

@@ -1,6 +1,8 @@
 package partition
 
 import (
+	"errors"
+
 	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/internal/secret"
@@ -181,14 +183,15 @@ func (m *Member) logout() error {
 	if role == RoleNone {
 		return nil
 	}
-	return storeError(p.config.Store.Update(func(w keystore.Writer) error {
+	err := p.config.Store.Update(func(w keystore.Writer) error {
 		if ticketed {
 			if err := w.Delete(keystore.TableCounter, p.ticketKey(m.actor.ID)); err != nil {
 				return err
 			}
 		}
 		return m.record(w, role, audit.Record{Event: audit.EventLogout})
-	}))
+	})
+	return errors.Join(storeError(err), m.reap())
 }
 
 // exit is the part of a logout that is in memory; it returns the role that ended.

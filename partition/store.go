@@ -56,6 +56,9 @@ func (p *Partition) store(token Token, entry creation, objects []*object.Object,
 			if err := p.put(w, last, token, o); err != nil {
 				return err
 			}
+			if err := p.putIVs(w, p.where(), last, entry.usedIVs); err != nil {
+				return err
+			}
 		}
 		if err := p.occupy(w, usage, stored, nil); err != nil {
 			return err
@@ -178,6 +181,11 @@ func (p *Partition) put(w keystore.Writer, h cryptoki.ObjectHandle, token Token,
 	if err != nil {
 		return err
 	}
+	if v, guarded := o.Verifier(); guarded {
+		if err := w.Put(keystore.TableIndex, p.familyKey(p.where(), v.Family, h), nil); err != nil {
+			return err
+		}
+	}
 	return p.putRecord(w, p.where(), h, record, o)
 }
 
@@ -258,12 +266,25 @@ func (p *Partition) destroy(h cryptoki.ObjectHandle, m *Member, entry audit.Reco
 		if err := w.Delete(keystore.TableObject, key); err != nil {
 			return err
 		}
+		if err := w.Delete(keystore.TableCounter, ivsKey(p.where(), h)); err != nil {
+			return err
+		}
+		if o.Guarded() {
+			whole, _, err := p.openObject(h, record)
+			if err != nil {
+				return err
+			}
+			if err := p.leave(w, h, whole); err != nil {
+				return err
+			}
+		}
 		if err := p.occupy(w, usage, nil, []*object.Object{o}); err != nil {
 			return err
 		}
 		return m.record(w, m.Role(), entry)
 	})
 	if err == nil {
+		p.budgets.Delete(h)
 		p.changed(h)
 	}
 	return storeError(err)
@@ -303,6 +324,11 @@ func (p *Partition) change(h cryptoki.ObjectHandle, alter alteration, m *Member,
 		}
 		if err := p.occupy(w, usage, []*object.Object{o}, []*object.Object{old}); err != nil {
 			return err
+		}
+		if moves(old, o) {
+			if err := p.leave(w, h, old); err != nil {
+				return err
+			}
 		}
 		if err := p.put(w, h, token, o); err != nil {
 			return err

@@ -175,7 +175,7 @@ func (p *Partition) voidTickets(w keystore.Writer, role Role) error {
 }
 
 // Tend moves the expiry of the tickets of those who are logged in, and removes the
-// tickets that have expired. The HSM calls it now and then; how often bounds how much
+// tickets that have expired and the counts of keys that ended with an earlier server. The HSM calls it now and then; how often bounds how much
 // earlier than configured a ticket may expire.
 func (p *Partition) Tend() error {
 	p.mu.Lock()
@@ -184,6 +184,9 @@ func (p *Partition) Tend() error {
 		live[m.actor.ID] = m.Role() != RoleNone
 	}
 	p.mu.Unlock()
+	if err := p.reapLost(); err != nil {
+		return err
+	}
 	now := p.config.Now()
 	return storeError(p.config.Store.Update(func(w keystore.Writer) error {
 		prefix := p.id.key(keyTicket)
