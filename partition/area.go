@@ -65,6 +65,7 @@ func (p *Partition) cleared(area ID, i Identity) (ended map[*Member]Role) {
 	p.area.Store(uint32(area))
 	p.Adopt(i)
 	p.cache.removeAll()
+	p.budgets.Clear()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for m := range p.members {

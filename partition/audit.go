@@ -53,6 +53,8 @@ type creation struct {
 	// more.
 	source cryptoki.ObjectHandle
 	gone   cryptoki.RV
+	// usedIVs is how much of its budget a key that is copied has used.
+	usedIVs uint64
 	// must says that the source has authorization data, so that its use is recorded.
 	must bool
 }

@@ -94,6 +94,13 @@ func (c *Conversion) rewrite(w keystore.Writer, h cryptoki.ObjectHandle, record 
 	if err := p.putRecord(w, c.to.area, h, append(p.sealMetadata(h, token, o), value...), o); err != nil {
 		return err
 	}
+	used, err := p.ivs(w, p.where(), h)
+	if err != nil {
+		return err
+	}
+	if err := p.putIVs(w, c.to.area, h, used); err != nil {
+		return err
+	}
 	if !token.given() {
 		return nil
 	}

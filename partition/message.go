@@ -43,6 +43,7 @@ func (s *Session) Message(f mech.Function, m *cryptoki.Mechanism, key cryptoki.O
 	if err != nil {
 		return mech.Sealed{}, err
 	}
+	message.Budget = s.partition.budgetOf(r)
 	sealed, err := offer.Message(f, message, k)
 	if logged := s.logUse(r, r.object.Guarded(), m.Type, functionNames[f], err); logged != nil {
 		clear(sealed.Output)

@@ -140,7 +140,11 @@ func (s *Session) Copy(token Token, h cryptoki.ObjectHandle, t cryptoki.Template
 	if err := s.mayStore(o); err != nil {
 		return 0, err
 	}
-	handles, err := s.keep(token, creation{member: s.member, event: audit.EventCopy, source: h, gone: cryptoki.CKR_OBJECT_HANDLE_INVALID}, o)
+	used, err := s.partition.usedIVs(r)
+	if err != nil {
+		return 0, err
+	}
+	handles, err := s.keep(token, creation{member: s.member, event: audit.EventCopy, usedIVs: used, source: h, gone: cryptoki.CKR_OBJECT_HANDLE_INVALID}, o)
 	return first(handles), err
 }
 
@@ -182,6 +186,9 @@ func (s *Session) keep(token Token, entry creation, objects ...*object.Object) (
 		objects[i] = o
 		if !o.Token() {
 			temporary[i] = &resident{object: o}
+			if entry.usedIVs > 0 {
+				temporary[i].budget.Store(s.partition.temporaryBudget(entry.usedIVs))
+			}
 			session = append(session, temporary[i])
 		}
 	}

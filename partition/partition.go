@@ -65,6 +65,11 @@ type Partition struct {
 	roles       map[Role]*sync.Mutex // held over a login attempt of the role
 	families    [families]sync.Mutex // held over an authorization of keys; lockFamily
 
+	// budgets are those of token keys by their handles, once they are used.
+	budgets  sync.Map
+	mostIVs  uint64 // that a key may use
+	blockIVs uint64
+
 	// private opens the values of private objects; nil while no user is logged in.
 	private atomic.Pointer[seal.Key]
 	// area is where the objects are; Cleared changes it when that is durable.
@@ -153,6 +158,7 @@ func newPartition(c Config, id ID, kind Kind, identity Identity, pub *seal.PartP
 		roles:   make(map[Role]*sync.Mutex),
 		cache:   cache{entries: make(map[cryptoki.ObjectHandle]*resident)},
 		members: make(map[*Member]struct{}),
+		mostIVs: mostRandomIVs, blockIVs: randomIVsBlock,
 	}
 	p.area.Store(uint32(Area(id)))
 	p.Adopt(identity)

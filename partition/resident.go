@@ -15,8 +15,9 @@ type resident struct {
 	handle cryptoki.ObjectHandle
 	object *object.Object
 
-	key  atomic.Pointer[mech.Key] // parsed at the first use
-	used atomic.Bool              // a first use is in the audit log
+	key    atomic.Pointer[mech.Key] // parsed at the first use
+	budget atomic.Pointer[budget]   // found at the first use: budgetOf
+	used   atomic.Bool              // a first use is in the audit log
 }
 
 // parsedKey returns the key in its mechanisms' form. Two callers may parse at
