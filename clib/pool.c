@@ -190,7 +190,7 @@ struct tl_connection *tl_pool_take(struct tl_pool *pool, bool fresh) {
             refused = errno;
             fresh = false;
             pthread_mutex_lock(&pool->lock);
-        } else if (refused != 0 && pool->count == pool->opening) {
+        } else if (refused != 0 && (pool->count == pool->opening || !atomic_load(&pool->patient))) {
             pthread_mutex_unlock(&pool->lock);
             errno = refused;
             return NULL;

@@ -33,7 +33,7 @@ struct tl_pool {
     _Atomic uint64_t boot;      // the newest run of the server
     _Atomic uint32_t max_frame; // the longest frame that it takes
     _Atomic bool closing;
-    _Atomic bool patient; // a server that has gone is waited for
+    _Atomic bool patient; // a server that has gone, and what others have, is waited for
 
     // resume makes a server that has started anew take the process back, by way of c.
     bool (*resume)(void *context, struct tl_connection *c);
