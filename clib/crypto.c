@@ -21,7 +21,7 @@ static CK_RV init(CK_SESSION_HANDLE session, enum tl_function function, const CK
 static CK_RV once(CK_SESSION_HANDLE session, enum tl_function function, const CK_BYTE *data, CK_ULONG length,
                   CK_BYTE *output, CK_ULONG *output_length) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_session(&entry, session, readable(data, length) && output_length != NULL);
+    CK_RV rv = tl_enter_operation(&entry, session, function, readable(data, length) && output_length != NULL);
     if (rv != CKR_OK)
         return rv;
     rv = tl_operation_once(&entry, function, (struct tl_bytes){data, length}, (struct tl_bytes){0},
@@ -33,7 +33,7 @@ static CK_RV once(CK_SESSION_HANDLE session, enum tl_function function, const CK
 static CK_RV update(CK_SESSION_HANDLE session, enum tl_function function, const CK_BYTE *part, CK_ULONG length,
                     CK_BYTE *output, CK_ULONG *output_length) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_session(&entry, session, readable(part, length) && output_length != NULL);
+    CK_RV rv = tl_enter_operation(&entry, session, function, readable(part, length) && output_length != NULL);
     if (rv != CKR_OK)
         return rv;
     rv = tl_operation_update(&entry, function, (struct tl_bytes){part, length},
@@ -44,7 +44,7 @@ static CK_RV update(CK_SESSION_HANDLE session, enum tl_function function, const 
 
 static CK_RV final(CK_SESSION_HANDLE session, enum tl_function function, CK_BYTE *output, CK_ULONG *output_length) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_session(&entry, session, output_length != NULL);
+    CK_RV rv = tl_enter_operation(&entry, session, function, output_length != NULL);
     if (rv != CKR_OK)
         return rv;
     rv = tl_operation_final(&entry, function, (struct tl_bytes){0}, (struct tl_room){output, output_length});
@@ -55,7 +55,7 @@ static CK_RV final(CK_SESSION_HANDLE session, enum tl_function function, CK_BYTE
 // absorb is an update without output.
 static CK_RV absorb(CK_SESSION_HANDLE session, enum tl_function function, const CK_BYTE *part, CK_ULONG length) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_session(&entry, session, readable(part, length));
+    CK_RV rv = tl_enter_operation(&entry, session, function, readable(part, length));
     if (rv != CKR_OK)
         return rv;
     rv = tl_operation_update(&entry, function, (struct tl_bytes){part, length}, (struct tl_room){0});
@@ -141,7 +141,8 @@ CK_RV C_VerifyInit(CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_O
 CK_RV C_Verify(CK_SESSION_HANDLE hSession, CK_BYTE_PTR pData, CK_ULONG ulDataLen, CK_BYTE_PTR pSignature,
                CK_ULONG ulSignatureLen) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_session(&entry, hSession, readable(pData, ulDataLen) && readable(pSignature, ulSignatureLen));
+    CK_RV rv = tl_enter_operation(&entry, hSession, TL_VERIFY,
+                                  readable(pData, ulDataLen) && readable(pSignature, ulSignatureLen));
     if (rv != CKR_OK)
         return rv;
     rv = tl_operation_once(&entry, TL_VERIFY, (struct tl_bytes){pData, ulDataLen},
@@ -156,7 +157,7 @@ CK_RV C_VerifyUpdate(CK_SESSION_HANDLE hSession, CK_BYTE_PTR pPart, CK_ULONG ulP
 
 CK_RV C_VerifyFinal(CK_SESSION_HANDLE hSession, CK_BYTE_PTR pSignature, CK_ULONG ulSignatureLen) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_session(&entry, hSession, readable(pSignature, ulSignatureLen));
+    CK_RV rv = tl_enter_operation(&entry, hSession, TL_VERIFY, readable(pSignature, ulSignatureLen));
     if (rv != CKR_OK)
         return rv;
     rv = tl_operation_final(&entry, TL_VERIFY, (struct tl_bytes){pSignature, ulSignatureLen}, (struct tl_room){0});

@@ -154,6 +154,16 @@ CK_RV tl_operation_init(struct tl_entry *entry, enum tl_function function, const
     return rv;
 }
 
+CK_RV tl_enter_operation(struct tl_entry *entry, CK_SESSION_HANDLE handle, enum tl_function function,
+                         bool arguments) {
+    CK_RV rv = tl_enter_session(entry, handle, arguments);
+    if (rv == CKR_ARGUMENTS_BAD && tl_enter_session(entry, handle, true) == CKR_OK) {
+        (void)tl_operation_init(entry, function, NULL, CK_INVALID_HANDLE);
+        tl_leave(entry);
+    }
+    return rv;
+}
+
 // One step: a request that gives input and takes output.
 
 struct step {
@@ -580,8 +590,13 @@ CK_RV tl_operation_flush(struct tl_entry *entry) {
 
 CK_RV tl_operation_cancel(struct tl_entry *entry, CK_FLAGS flags) {
     static const CK_FLAGS flag_of[TL_FUNCTIONS] = {
-        [TL_ENCRYPT] = CKF_ENCRYPT, [TL_DECRYPT] = CKF_DECRYPT, [TL_DIGEST] = CKF_DIGEST,
-        [TL_SIGN] = CKF_SIGN,       [TL_VERIFY] = CKF_VERIFY,
+        [TL_ENCRYPT] = CKF_ENCRYPT,
+        [TL_DECRYPT] = CKF_DECRYPT,
+        [TL_DIGEST] = CKF_DIGEST,
+        [TL_SIGN] = CKF_SIGN,
+        [TL_VERIFY] = CKF_VERIFY,
+        [TL_SIGN_RECOVER] = CKF_SIGN_RECOVER,
+        [TL_VERIFY_RECOVER] = CKF_VERIFY_RECOVER,
     };
     CK_RV rv = CKR_OK;
     pthread_mutex_lock(&entry->session->lock);

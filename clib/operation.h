@@ -27,6 +27,10 @@ uint64_t tl_capacity(struct tl_room room);
 //   CKR_DEVICE_ERROR      the server was lost, or spoke nonsense
 // Every code but CKR_BUFFER_TOO_SMALL ends the operation.
 
+// tl_enter_operation is tl_enter_session for a call that goes on with an operation: bad
+// arguments end it.
+CK_RV tl_enter_operation(struct tl_entry *entry, CK_SESSION_HANDLE handle, enum tl_function function, bool arguments);
+
 // tl_operation_init begins an operation, or ends one where mechanism is NULL.
 CK_RV tl_operation_init(struct tl_entry *entry, enum tl_function function, const CK_MECHANISM *mechanism,
                         CK_OBJECT_HANDLE key);

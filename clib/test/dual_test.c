@@ -118,6 +118,14 @@ static void needs_both(const struct pair *p) {
     CHECK_RV(CKR_ARGUMENTS_BAD, p->update(session, NULL, 1, output, &length));
     CHECK_RV(CKR_ARGUMENTS_BAD, p->update(session, data, 1, output, NULL));
     CHECK_RV(CKR_SESSION_HANDLE_INVALID, p->update(session + 1, data, 1, output, &length));
+    // Bad arguments end both.
+    begin_cipher(p->encrypts);
+    p->begin();
+    CHECK_RV(CKR_ARGUMENTS_BAD, p->update(session, data, 1, output, NULL));
+    begin_cipher(p->encrypts);
+    p->begin();
+    end_cipher(p->encrypts);
+    p->end(0);
 }
 
 // gone checks that neither operation is there, on both sides.

@@ -144,6 +144,42 @@ static void rules(void) {
     CHECK_RV(CKR_OK, C_EncryptInit(session, NULL, 0));
 }
 
+// bad_arguments end an operation, as every error but CKR_BUFFER_TOO_SMALL does, whether its
+// Init is pending or it has parts already. A bad session ends nothing.
+static void bad_arguments(void) {
+    CK_ULONG length = sizeof output;
+    for (int parts = 0; parts < 2; parts++) {
+        CHECK_RV(CKR_OK, C_SignInit(session, &mechanism, FIXED));
+        if (parts)
+            CHECK_RV(CKR_OK, C_SignUpdate(session, data, 10));
+        CHECK_RV(CKR_SESSION_HANDLE_INVALID, C_SignUpdate(session + 1, data, 10));
+        CHECK_RV(CKR_ARGUMENTS_BAD, C_SignUpdate(session + 1, NULL, 10));
+        CHECK_RV(CKR_OK, C_SignUpdate(session, data, 10));
+        CHECK_RV(CKR_ARGUMENTS_BAD, C_SignUpdate(session, NULL, 10));
+        CHECK_RV(CKR_OPERATION_NOT_INITIALIZED, C_SignUpdate(session, data, 10));
+
+        CHECK_RV(CKR_OK, C_EncryptInit(session, &mechanism, LONGER));
+        if (parts)
+            CHECK_RV(CKR_OK, C_EncryptUpdate(session, data, 10, output, &length));
+        CHECK_RV(CKR_ARGUMENTS_BAD, parts ? C_EncryptUpdate(session, data, 10, output, NULL)
+                                          : C_Encrypt(session, data, 10, output, NULL));
+        CHECK_RV(CKR_OPERATION_NOT_INITIALIZED, C_Encrypt(session, data, 10, output, &length));
+        length = sizeof output;
+
+        CHECK_RV(CKR_OK, C_SignInit(session, &mechanism, FIXED));
+        if (parts)
+            CHECK_RV(CKR_OK, C_SignUpdate(session, data, 10));
+        CHECK_RV(CKR_ARGUMENTS_BAD, C_SignFinal(session, output, NULL));
+        CHECK_RV(CKR_OPERATION_NOT_INITIALIZED, C_SignFinal(session, output, &length));
+
+        CHECK_RV(CKR_OK, C_VerifyInit(session, &mechanism, FIXED));
+        if (parts)
+            CHECK_RV(CKR_OK, C_VerifyUpdate(session, data, 10));
+        CHECK_RV(CKR_ARGUMENTS_BAD, parts ? C_VerifyFinal(session, NULL, 1) : C_Verify(session, data, 10, NULL, 1));
+        CHECK_RV(CKR_OPERATION_NOT_INITIALIZED, C_VerifyFinal(session, output, 1));
+    }
+}
+
 static void states(void) {
     CK_ULONG length = sizeof output;
     CHECK_RV(CKR_ARGUMENTS_BAD, C_Sign(session, data, 10, output, NULL));
@@ -246,6 +282,7 @@ int main(void) {
     permits();
     pending_copy();
     rules();
+    bad_arguments();
     states();
     long_data();
     CHECK_RV(CKR_OK, C_Finalize(NULL));
