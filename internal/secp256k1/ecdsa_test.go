@@ -124,6 +124,18 @@ func TestVerifyRefuses(t *testing.T) {
 			t.Errorf("%s verifies", name)
 		}
 	}
+	// For s = 5 and the digest 5k - r·d there is the signature with s, and s plus the order
+	// fits into 32 bytes.
+	k, five := number{11}, number{5}
+	x := numberOf(scalars, bigBase.multiplied(big.NewInt(11)).x)
+	small := scalars.bytes(scalars.subtract(scalars.multiply(five, k), scalars.multiply(x, key.d)))
+	s5 := append(bytesOf(bigBase.multiplied(big.NewInt(11)).x)[:], bytesOf(big.NewInt(5))[:]...)
+	if !key.Public().Verify(small[:], s5) {
+		t.Error("a small s does not verify")
+	}
+	if key.Public().Verify(small[:], append(s5[:Size:Size], bytesOf(new(big.Int).Add(bigOrder, big.NewInt(5)))[:]...)) {
+		t.Error("a small s plus the order verifies")
+	}
 	// With e = -r·d both products cancel out.
 	e := new(big.Int).Mul(r, big.NewInt(-3))
 	if key.Public().Verify(bytesOf(e.Mod(e, bigOrder))[:], pair(r, big.NewInt(1))) {
@@ -149,6 +161,32 @@ func TestNoSignature(t *testing.T) {
 	}
 	if e = scalars.add(e, one); !key.signWith(sig, base(), e, number{7}) {
 		t.Error("no signature with the next digest")
+	}
+}
+
+// Known answers of the generator with fresh bytes and beyond the first nonce, as Decred's
+// dcrec/secp256k1 has them.
+func TestKnownNonces(t *testing.T) {
+	d := numberOf(scalars, new(big.Int).SetBytes(unhex(t, "0011111111111111111111111111111111111111111111111111111111111111")))
+	for _, v := range []struct {
+		fresh string
+		want  []string
+	}{
+		{"", []string{
+			"154e92760f77ad9af6b547edd6f14ad0fae023eb2221bc8be2911675d8a686a3",
+			"66fca3fe494a6216e4a3f15cfbc1d969c60d9cdefda1a1c193edabd34aa8cd5e",
+			"70da248c92b5d28a52eafca1848b1a37d4cb36526c02553c9c48bb0b895fc77d",
+		}},
+		{"0000000000000000000000000000000000000000000000000000000000000002", []string{
+			"67893461ade51cde61824b20bc293b585d058e6b9f40fb68453d5143f15116ae",
+		}},
+	} {
+		n := newNonces(d, one, unhex(t, v.fresh))
+		for i, want := range v.want {
+			if got := scalars.bytes(n.next()); !bytes.Equal(got[:], unhex(t, want)) {
+				t.Errorf("nonce %d with %q: %x, want %s", i, v.fresh, got, want)
+			}
+		}
 	}
 }
 

@@ -91,10 +91,10 @@ func NewPrivateKey(b []byte) (*PrivateKey, error) {
 	key, ok := new(PrivateKey), false
 	table := base()
 	erasing(func() {
-		if key.d, ok = scalars.parse(b); !ok || key.d.isZero() {
-			ok = false
+		if key.d, ok = scalars.parse(b); !ok {
 			return
 		}
+		// Of 0 it is the point at infinity, which has no coordinates.
 		product := table.times((*[Size]byte)(b))
 		key.public.x, key.public.y, ok = product.affine()
 	})
