@@ -1,6 +1,7 @@
 package hsm_test
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"strings"
@@ -234,6 +235,35 @@ func TestFullLog(t *testing.T) {
 	au.must(au.clearAudit(segment))
 	_, rv = user.fused(mech.Encrypt, cryptoki.New(cryptoki.CKM_AES_ECB), key, make([]byte, 16), nil, anyRoom)
 	want(t, "a key is used again", rv, cryptoki.CKR_OK)
+}
+
+// An operator is warned before the log is full.
+func TestFullLogIsForetold(t *testing.T) {
+	b := newHSM(t)
+	if err := b.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	b.store = &interposed{Store: memstore.Open(b.disk)}
+	var err error
+	b.HSM, err = hsm.Open(hsm.Config{
+		Store: b.store, Answers: []secret.Bytes{b.rootKey}, Now: func() time.Time { return b.clock }, Log: slog.New(slog.NewTextHandler(&said, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	au := b.auditor()
+	au.must(au.setAudit(audit.AllClasses, audit.MinLimit))
+	for entries := b.info(au.client).AuditEntries; entries < audit.MinLimit; entries++ {
+		if err := b.Tend(); err != nil {
+			t.Fatal(err)
+		}
+		if warned := strings.Contains(said.String(), "audit rotate"); warned != (entries >= audit.MinLimit/4*3) {
+			t.Fatalf("with %d of %d entries: %q", entries, audit.MinLimit, said.String())
+		}
+		said.Reset()
+		au.must(au.logExternal("more"))
+	}
 }
 
 // Wrong PINs cost what they cost while the log is full, too.

@@ -1,9 +1,7 @@
 package hsm
 
 import (
-	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
-	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/mech"
 	"tidelock.dev/tidelock/partition"
 	"tidelock.dev/tidelock/wire"
@@ -20,11 +18,7 @@ func (r *request) hsmInfo(_ *wire.HSMInfoRequest, p *wire.HSMInfoReply) error {
 	if err != nil {
 		return err
 	}
-	var log audit.Usage
-	err = h.store.View(func(r keystore.Reader) (err error) {
-		log, err = h.audit.Usage(r)
-		return err
-	})
+	log, err := h.auditUsage()
 	if err != nil {
 		return err
 	}

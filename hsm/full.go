@@ -2,6 +2,7 @@ package hsm
 
 import (
 	"tidelock.dev/tidelock/audit"
+	"tidelock.dev/tidelock/keystore"
 	"tidelock.dev/tidelock/wire"
 )
 
@@ -29,6 +30,25 @@ func (h *HSM) roomToTell(call wire.Call) error {
 	full, err := h.audit.Full(h.store)
 	if err == nil && full {
 		err = audit.ErrFull
+	}
+	return err
+}
+
+// auditUsage reads how much there is in the audit log.
+func (h *HSM) auditUsage() (u audit.Usage, err error) {
+	err = h.store.View(func(r keystore.Reader) error {
+		u, err = h.audit.Usage(r)
+		return err
+	})
+	return u, err
+}
+
+// watchAudit warns of an audit log that will be full: then it is too late for a warning.
+func (h *HSM) watchAudit() error {
+	u, err := h.auditUsage()
+	if err == nil && u.Entries() >= u.Limit/4*3 {
+		h.log.Warn("the audit log fills up, and a full one stops the work: the Auditor exports and clears it with `tidelock audit rotate`",
+			"entries", u.Entries(), "limit", u.Limit)
 	}
 	return err
 }

@@ -262,7 +262,7 @@ func (h *HSM) Tend() error {
 		return nil
 	}
 	defer h.serving.RUnlock()
-	errs := []error{h.sweep(), h.sweepAudit(), h.store.Scrub()}
+	errs := []error{h.sweep(), h.sweepAudit(), h.store.Scrub(), h.watchAudit()}
 	for _, p := range h.state.Load().partitions {
 		errs = append(errs, p.Tend())
 	}
