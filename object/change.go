@@ -13,6 +13,7 @@ import (
 // Errors: CKR_ASSIGNED_KEY_CANNOT_BE_MODIFIED for a key that is its owner's alone;
 // CKR_ATTRIBUTE_READ_ONLY for an attribute that cannot change, or not
 // that way; CKR_ACTION_PROHIBITED for an object that is not CKA_MODIFIABLE;
+// or for a certificate that is trusted (PKCS#11 3.2, 4.6);
 // CKR_TEMPLATE_INCONSISTENT for a purpose that conflicts with one that the key
 // ever had; for what is wrong with the template those of New.
 func (o *Object) Set(t cryptoki.Template) (*Object, error) {
@@ -28,8 +29,11 @@ func (o *Object) Set(t cryptoki.Template) (*Object, error) {
 			return nil, err
 		}
 	}
-	if !o.Bool(cryptoki.CKA_MODIFIABLE) {
+	switch {
+	case !o.Bool(cryptoki.CKA_MODIFIABLE):
 		return nil, cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "the object is not modifiable")
+	case o.rules.kind&certificates != 0 && o.Bool(cryptoki.CKA_TRUSTED):
+		return nil, cryptoki.Errorf(cryptoki.CKR_ACTION_PROHIBITED, "a trusted certificate is not modified")
 	}
 	return o.with(list)
 }
@@ -91,6 +95,8 @@ func (o *Object) mayChange(g given, how change) error {
 	switch {
 	case how == fixed, how == anew:
 		return cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_READ_ONLY, "%v cannot be changed", t)
+	case how == drop && len(g.value) > 0:
+		return cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_READ_ONLY, "%v can be emptied, and not changed otherwise", t)
 	case how == raise && o.Bool(t) && !isTrue(g.value):
 		return cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_READ_ONLY, "%v cannot be set to false again", t)
 	case how == lower && !o.Bool(t) && isTrue(g.value):
@@ -107,7 +113,13 @@ func (o *Object) with(list []given) (*Object, error) {
 		if o.closed && g.rule.marks&inValue != 0 {
 			return nil, cryptoki.Errorf(cryptoki.CKR_GENERAL_ERROR, "%v cannot change while the value part is closed", g.rule.attribute)
 		}
-		n.put(g.rule, g.value)
+		switch {
+		case g.rule.marks&derived != 0:
+		case g.rule.set == drop:
+			n.remove(g.rule.attribute)
+		default:
+			n.put(g.rule, g.value)
+		}
 	}
 	now := purposesOf(n.Bool)
 	if err := checkGranted(o.rules.kind, o.granted, now); err != nil {
@@ -157,6 +169,11 @@ func (o *Object) renew() {
 			o.put(r, r.initial(d))
 			continue
 		}
-		o.shown = slices.DeleteFunc(o.shown, func(a cryptoki.Attribute) bool { return a.Type == r.attribute })
+		o.remove(r.attribute)
 	}
+}
+
+// remove takes an attribute of the metadata away.
+func (o *Object) remove(t cryptoki.AttributeType) {
+	o.shown = slices.DeleteFunc(o.shown, func(a cryptoki.Attribute) bool { return a.Type == t })
 }

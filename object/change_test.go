@@ -75,6 +75,14 @@ func TestSetAndCopy(t *testing.T) {
 		{"content of data", samples["data"], attributes(cryptoki.CKA_VALUE, "new", cryptoki.CKA_APPLICATION, "a"), ok, ok},
 		{"content of a certificate", samples["certificate"], attributes(cryptoki.CKA_VALUE, "new"), readOnly, readOnly},
 		{"issuer of a certificate", samples["certificate"], attributes(cryptoki.CKA_ISSUER, "i", cryptoki.CKA_SERIAL_NUMBER, "s"), ok, ok},
+		{"subject of a certificate", samples["certificate"], attributes(cryptoki.CKA_SUBJECT, "s"), readOnly, readOnly},
+		{"issuer of an attribute certificate", samples["attribute certificate"], attributes(cryptoki.CKA_AC_ISSUER, "i", cryptoki.CKA_ATTR_TYPES, "t"), ok, ok},
+		{"owner of an attribute certificate", samples["attribute certificate"], attributes(cryptoki.CKA_OWNER, "o"), readOnly, readOnly},
+		{"check value of a certificate", samples["certificate"], attributes(cryptoki.CKA_CHECK_VALUE, ""), readOnly, readOnly},
+		{"check value", key, attributes(cryptoki.CKA_CHECK_VALUE, "abc"), readOnly, readOnly},
+		{"no check value", key, attributes(cryptoki.CKA_CHECK_VALUE, ""), ok, ok},
+		{"prime", samples["dh parameters"], attributes(cryptoki.CKA_PRIME, odd(20)), readOnly, readOnly},
+		{"label of parameters", samples["dsa parameters"], attributes(cryptoki.CKA_LABEL, "l"), ok, ok},
 		{"trusted certificate", samples["certificate"], attributes(cryptoki.CKA_TRUSTED, true), readOnly, readOnly},
 		{"context login", samples["ec private"], attributes(cryptoki.CKA_ALWAYS_AUTHENTICATE, true), readOnly, readOnly},
 	} {
@@ -104,6 +112,43 @@ func TestSetAndCopy(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestTrustedCertificate: nobody changes what the SO has said is to be trusted, but a copy is
+// not trusted.
+func TestTrustedCertificate(t *testing.T) {
+	o, err := create(t, samples["certificate"]).Trust(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := attributes(cryptoki.CKA_ISSUER, "i")
+	_, err = o.Set(change)
+	wantCode(t, err, cryptoki.CKR_ACTION_PROHIBITED)
+	n, err := o.Copy(change)
+	if err != nil || n.Bool(cryptoki.CKA_TRUSTED) {
+		t.Errorf("a copy: trusted %v, %v", n.Bool(cryptoki.CKA_TRUSTED), err)
+	}
+	if n, err = o.Trust(false); err == nil {
+		_, err = n.Set(change)
+	}
+	wantCode(t, err, cryptoki.CKR_OK)
+}
+
+// TestNoCheckValue: a key whose check value was taken away has none, and nobody gets it back.
+func TestNoCheckValue(t *testing.T) {
+	o := create(t, samples["aes"])
+	if _, status := o.Read(cryptoki.CKA_CHECK_VALUE); status != Present {
+		t.Fatal("no check value")
+	}
+	n, err := o.Set(attributes(cryptoki.CKA_CHECK_VALUE, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, status := n.Read(cryptoki.CKA_CHECK_VALUE); status != Absent {
+		t.Errorf("status %d", status)
+	}
+	_, err = n.Set(attributes(cryptoki.CKA_CHECK_VALUE, o.Value(cryptoki.CKA_CHECK_VALUE)))
+	wantCode(t, err, cryptoki.CKR_ATTRIBUTE_READ_ONLY)
 }
 
 // TestClosed: an object whose value part was not opened changes in its metadata

@@ -16,11 +16,14 @@ const (
 	leastChecked = 14
 )
 
-// checkValue is the CKA_CHECK_VALUE of a secret key (PKCS#11 3.2, 4.10.2): the beginning of
-// what AES makes of a block of zeros, of other keys that of their SHA-1. Nil for a key
-// that has none.
+// checkValue is the CKA_CHECK_VALUE of a secret key or a certificate (PKCS#11 3.2, 4.6 and
+// 4.10.2): the beginning of what AES makes of a block of zeros, of other keys and of
+// certificates that of their SHA-1. Nil for what has none.
 func checkValue(k kind, value []byte) []byte {
-	if k&secretKeys == 0 || len(value) < leastChecked {
+	switch {
+	case k&secretKeys != 0 && len(value) >= leastChecked:
+	case k&certificates != 0 && len(value) > 0:
+	default:
 		return nil
 	}
 	if k&aes == 0 {
@@ -36,12 +39,12 @@ func checkValue(k kind, value []byte) []byte {
 	return out[:checkValueSize]
 }
 
-// measureCheckValue gives a secret key its check value, or compares the one that the
+// measureCheckValue gives a secret key or a certificate its check value, or compares the one that the
 // template has; an empty one there means that the key is to have none.
 // Errors: CKR_ATTRIBUTE_VALUE_INVALID, CKR_WRAPPED_KEY_INVALID of an unwrapped key.
 func (d *draft) measureCheckValue() error {
 	value, has := d.attributes[cryptoki.CKA_VALUE]
-	if !has || d.rules.kind&secretKeys == 0 {
+	if !has || d.rules.kind&(secretKeys|certificates) == 0 {
 		return nil
 	}
 	is := checkValue(d.rules.kind, value)
@@ -53,7 +56,7 @@ func (d *draft) measureCheckValue() error {
 		if d.ctx.Origin == Unwrapped {
 			code = cryptoki.CKR_WRAPPED_KEY_INVALID
 		}
-		return cryptoki.Errorf(code, "CKA_CHECK_VALUE is not that of the key")
+		return cryptoki.Errorf(code, "CKA_CHECK_VALUE is not that of the %v", d.rules)
 	case is != nil:
 		d.attributes[cryptoki.CKA_CHECK_VALUE] = is
 	}

@@ -36,7 +36,11 @@ type Context struct {
 // Check finds what is wrong with the template of a key that is to be generated, unwrapped
 // or derived, before the work of that. Errors: those of New.
 func Check(ctx Context, class cryptoki.ObjectClass, keyType cryptoki.KeyType, t cryptoki.Template) error {
-	d, err := newDraft(ctx, class, keyType, t)
+	rules, err := findRules(class, variety(keyType))
+	if err != nil {
+		return err
+	}
+	d, err := newDraft(ctx, rules, t)
 	if err != nil {
 		return err
 	}
@@ -63,7 +67,15 @@ func Check(ctx Context, class cryptoki.ObjectClass, keyType cryptoki.KeyType, t 
 // Values that cannot be a key of the kind are CKR_WRAPPED_KEY_INVALID or, of a derived
 // key, CKR_KEY_SIZE_RANGE.
 func New(ctx Context, class cryptoki.ObjectClass, keyType cryptoki.KeyType, t, values cryptoki.Template) (*Object, error) {
-	d, err := newDraft(ctx, class, keyType, t)
+	rules, err := findRules(class, variety(keyType))
+	if err != nil {
+		return nil, err
+	}
+	return build(ctx, rules, t, values)
+}
+
+func build(ctx Context, rules *ruleSet, t, values cryptoki.Template) (*Object, error) {
+	d, err := newDraft(ctx, rules, t)
 	if err != nil {
 		return nil, err
 	}
@@ -80,29 +92,43 @@ func New(ctx Context, class cryptoki.ObjectClass, keyType cryptoki.KeyType, t, v
 	return d.object()
 }
 
-// FromTemplate is C_CreateObject: the template tells class and key type.
-// Errors: those of New.
+// FromTemplate is C_CreateObject: the template tells class and key type, or type of
+// certificate. Errors: those of New.
 func FromTemplate(ctx Context, t cryptoki.Template) (*Object, error) {
 	ctx.Origin = Created
-	class, keyType, err := Kind(t)
+	class, v, err := kindOf(t)
 	if err != nil {
 		return nil, err
 	}
-	return New(ctx, class, keyType, t, nil)
+	rules, err := findRules(class, v)
+	if err != nil {
+		return nil, err
+	}
+	return build(ctx, rules, t, nil)
 }
 
-// Kind is the class that a template tells, and the key type where that has one.
+// Kind is the class that a template tells, and the key type of a key.
 // Errors: CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID.
 func Kind(t cryptoki.Template) (cryptoki.ObjectClass, cryptoki.KeyType, error) {
+	class, v, err := kindOf(t)
+	if varieties[class] != cryptoki.CKA_KEY_TYPE {
+		v = noVariety
+	}
+	return class, cryptoki.KeyType(v), err
+}
+
+// kindOf is the class that a template tells, and the variety where the class has one.
+func kindOf(t cryptoki.Template) (cryptoki.ObjectClass, variety, error) {
 	class, err := selector[cryptoki.ObjectClass](t, cryptoki.CKA_CLASS)
-	if err != nil || !isKeyClass(class) {
-		return class, noKeyType, err
+	attribute, varies := varieties[class]
+	if err != nil || !varies {
+		return class, noVariety, err
 	}
-	keyType, err := selector[cryptoki.KeyType](t, cryptoki.CKA_KEY_TYPE)
-	if err == nil && keyType == noKeyType {
-		err = cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_VALUE_INVALID, "CKA_KEY_TYPE is CK_UNAVAILABLE_INFORMATION")
+	v, err := selector[variety](t, attribute)
+	if err == nil && v == noVariety {
+		err = cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_VALUE_INVALID, "%v is CK_UNAVAILABLE_INFORMATION", attribute)
 	}
-	return class, keyType, err
+	return class, v, err
 }
 
 // selector reads an attribute that tells what the rest of the template is.

@@ -22,7 +22,7 @@ func TestFromTemplateErrors(t *testing.T) {
 		{"nothing", nil, cryptoki.CKR_TEMPLATE_INCOMPLETE},
 		{"short class", attributes(class, []byte{0}), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
 		{"unknown class", attributes(class, 77), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
-		{"unsupported class", attributes(class, cryptoki.CKO_DOMAIN_PARAMETERS), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"unsupported class", attributes(class, cryptoki.CKO_HW_FEATURE), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
 		{"no key type", without(samples["aes"], cryptoki.CKA_KEY_TYPE), cryptoki.CKR_TEMPLATE_INCOMPLETE},
 		{"unknown key type", with(samples["aes"], cryptoki.CKA_KEY_TYPE, 0x7777), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
 		{"unavailable key type", with(samples["aes"], cryptoki.CKA_KEY_TYPE, noKeyType), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
@@ -43,7 +43,27 @@ func TestFromTemplateErrors(t *testing.T) {
 		{"short date", with(samples["aes"], cryptoki.CKA_START_DATE, "2026061"), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
 		{"end before start", with(samples["aes"], cryptoki.CKA_START_DATE, "20260601", cryptoki.CKA_END_DATE, "20260531"), cryptoki.CKR_TEMPLATE_INCONSISTENT},
 		{"half a mechanism", with(samples["aes"], cryptoki.CKA_ALLOWED_MECHANISMS, odd(12)), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
-		{"attribute certificate", with(samples["certificate"], cryptoki.CKA_CERTIFICATE_TYPE, 1), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"no certificate type", without(samples["certificate"], cryptoki.CKA_CERTIFICATE_TYPE), cryptoki.CKR_TEMPLATE_INCOMPLETE},
+		{"unknown certificate type", with(samples["certificate"], cryptoki.CKA_CERTIFICATE_TYPE, 3), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"subject of an attribute certificate", with(samples["attribute certificate"], cryptoki.CKA_SUBJECT, "s"), cryptoki.CKR_TEMPLATE_INCONSISTENT},
+		{"certificate that is nowhere", with(samples["certificate"], cryptoki.CKA_VALUE, ""), cryptoki.CKR_TEMPLATE_INCOMPLETE},
+		{"certificate elsewhere", with(samples["certificate"], cryptoki.CKA_VALUE, "", cryptoki.CKA_URL, "u",
+			cryptoki.CKA_HASH_OF_SUBJECT_PUBLIC_KEY, odd(20), cryptoki.CKA_HASH_OF_ISSUER_PUBLIC_KEY, odd(20)), cryptoki.CKR_OK},
+		{"certificate elsewhere, of an unknown issuer", with(samples["certificate"], cryptoki.CKA_VALUE, "", cryptoki.CKA_URL, "u",
+			cryptoki.CKA_HASH_OF_SUBJECT_PUBLIC_KEY, odd(20)), cryptoki.CKR_TEMPLATE_INCOMPLETE},
+		{"certificate elsewhere, of an unknown key", with(samples["wtls certificate"], cryptoki.CKA_URL, "u",
+			cryptoki.CKA_HASH_OF_ISSUER_PUBLIC_KEY, odd(20)), cryptoki.CKR_TEMPLATE_INCOMPLETE},
+		{"WTLS certificate of nobody", with(samples["wtls certificate"], cryptoki.CKA_SUBJECT, ""), cryptoki.CKR_TEMPLATE_INCOMPLETE},
+		{"check value of a certificate", with(samples["certificate"], cryptoki.CKA_CHECK_VALUE, "\xb7\xd0\xa7"), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"DSA public key", with(samples["rsa public"], cryptoki.CKA_KEY_TYPE, cryptoki.CKK_DSA), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"RSA parameters", with(samples["dh parameters"], cryptoki.CKA_KEY_TYPE, cryptoki.CKK_RSA), cryptoki.CKR_TEMPLATE_INCONSISTENT},
+		{"subprime of DH", with(samples["dh parameters"], cryptoki.CKA_SUBPRIME, odd(9)), cryptoki.CKR_TEMPLATE_INCONSISTENT},
+		{"even prime", with(samples["dh parameters"], cryptoki.CKA_PRIME, "\xc0\x02"), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"base 0", with(samples["dh parameters"], cryptoki.CKA_BASE, "\x00"), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
+		{"base of a prime's size", with(samples["dh parameters"], cryptoki.CKA_BASE, odd(256)), cryptoki.CKR_TEMPLATE_INCONSISTENT},
+		{"subprime above the prime", with(samples["dsa parameters"], cryptoki.CKA_SUBPRIME, odd(257)), cryptoki.CKR_TEMPLATE_INCONSISTENT},
+		{"bits of a prime", with(samples["dsa parameters"], cryptoki.CKA_PRIME_BITS, 2048), cryptoki.CKR_ATTRIBUTE_READ_ONLY},
+		{"local parameters", with(samples["dsa parameters"], cryptoki.CKA_LOCAL, false), cryptoki.CKR_ATTRIBUTE_READ_ONLY},
 		{"modulus 0", with(samples["rsa public"], cryptoki.CKA_MODULUS, "\x00\x00"), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
 		{"even modulus", with(samples["rsa public"], cryptoki.CKA_MODULUS, "\xc0\x02"), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
 		{"even exponent", with(samples["rsa public"], cryptoki.CKA_PUBLIC_EXPONENT, "\x02"), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID},
@@ -95,7 +115,7 @@ func TestCreatedDefaults(t *testing.T) {
 	for name, template := range samples {
 		o := create(t, with(template, cryptoki.CKA_LABEL, "l"))
 		wantBools(t, o, cryptoki.CKA_TOKEN, false, cryptoki.CKA_MODIFIABLE, true, cryptoki.CKA_COPYABLE, true,
-			cryptoki.CKA_DESTROYABLE, true, cryptoki.CKA_PRIVATE, name != "certificate", cryptoki.CKA_LABEL, "l")
+			cryptoki.CKA_DESTROYABLE, true, cryptoki.CKA_PRIVATE, o.rules.kind&(certificates|parameters) == 0, cryptoki.CKA_LABEL, "l")
 		if o.rules.kind&confidential != 0 {
 			wantBools(t, o, cryptoki.CKA_SENSITIVE, true, cryptoki.CKA_EXTRACTABLE, false, cryptoki.CKA_WRAP_WITH_TRUSTED, false,
 				cryptoki.CKA_ALWAYS_SENSITIVE, false, cryptoki.CKA_NEVER_EXTRACTABLE, false, cryptoki.CKA_SIGN, false)

@@ -16,11 +16,7 @@ type draft struct {
 }
 
 // newDraft takes the caller's template in.
-func newDraft(ctx Context, class cryptoki.ObjectClass, keyType cryptoki.KeyType, t cryptoki.Template) (*draft, error) {
-	rules, err := findRules(class, keyType)
-	if err != nil {
-		return nil, err
-	}
+func newDraft(ctx Context, rules *ruleSet, t cryptoki.Template) (*draft, error) {
 	list, err := rules.resolve(t)
 	if err != nil {
 		return nil, err
@@ -56,6 +52,8 @@ func (d *draft) give(g given) error {
 		return cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_TYPE_INVALID, "%v is not known at this firmware level", t)
 	}
 	switch p := g.rule.presence(d.ctx.Origin); {
+	case p == notHere:
+		return cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_TYPE_INVALID, "%v is not known before there is a key", t)
 	case p == readOnly:
 		return cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_READ_ONLY, "%v cannot be given", t)
 	case p == onlyFalse && !isFalse(g.value):
@@ -70,7 +68,9 @@ func (d *draft) give(g given) error {
 		// Programs ask for what can be read out of habit: they get the key all the same.
 		g.value = cryptoki.Bool(true)
 	}
-	d.attributes[t] = g.value
+	if g.rule.marks&derived == 0 {
+		d.attributes[t] = g.value
+	}
 	return nil
 }
 
@@ -113,8 +113,11 @@ func (d *draft) complete() {
 }
 
 // check decides whether the attributes go together.
-// Error: CKR_TEMPLATE_INCONSISTENT.
+// Errors: CKR_TEMPLATE_INCONSISTENT, CKR_TEMPLATE_INCOMPLETE of a certificate.
 func (d *draft) check() error {
+	if err := d.checkCertificate(); err != nil {
+		return err
+	}
 	if err := checkTogether(func(t cryptoki.AttributeType) []byte { return d.attributes[t] }); err != nil {
 		return err
 	}
@@ -142,6 +145,41 @@ func (d *draft) checkProtection() error {
 	return nil
 }
 
+// checkCertificate finds what is missing of a certificate that may be elsewhere, under its
+// CKA_URL (PKCS#11 3.2, 4.6.3 and 4.6.4). Error: CKR_TEMPLATE_INCOMPLETE.
+func (d *draft) checkCertificate() error {
+	if d.rules.kind&(x509|wtls) == 0 {
+		return nil
+	}
+	empty := func(t cryptoki.AttributeType) bool { return len(d.attributes[t]) == 0 }
+	switch {
+	case empty(cryptoki.CKA_URL) && empty(cryptoki.CKA_VALUE):
+		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCOMPLETE, "a certificate has a CKA_VALUE or a CKA_URL")
+	case d.rules.kind == wtls && empty(cryptoki.CKA_SUBJECT) && !empty(cryptoki.CKA_VALUE):
+		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCOMPLETE, "a WTLS certificate with a CKA_VALUE has a CKA_SUBJECT")
+	case empty(cryptoki.CKA_URL):
+		return nil
+	}
+	for _, hash := range []cryptoki.AttributeType{cryptoki.CKA_HASH_OF_SUBJECT_PUBLIC_KEY, cryptoki.CKA_HASH_OF_ISSUER_PUBLIC_KEY} {
+		if empty(hash) {
+			return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCOMPLETE, "a certificate with a CKA_URL has %v", hash)
+		}
+	}
+	return nil
+}
+
+// checkParameters checks that subprime and base of domain parameters are below the prime.
+// Error: CKR_TEMPLATE_INCONSISTENT.
+func checkParameters(get func(cryptoki.AttributeType) []byte) error {
+	prime := get(cryptoki.CKA_PRIME)
+	for _, t := range []cryptoki.AttributeType{cryptoki.CKA_SUBPRIME, cryptoki.CKA_BASE} {
+		if v := get(t); len(v) > len(prime) || len(v) == len(prime) && bytes.Compare(v, prime) >= 0 && len(v) > 0 {
+			return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "%v is not below CKA_PRIME", t)
+		}
+	}
+	return nil
+}
+
 // checkTogether checks what holds between the attributes of an object.
 // Errors: CKR_TEMPLATE_INCONSISTENT, CKR_ASSIGNED_KEY_FAILED_ATTRIBUTE_DEPENDENCIES.
 func checkTogether(get func(cryptoki.AttributeType) []byte) error {
@@ -151,6 +189,9 @@ func checkTogether(get func(cryptoki.AttributeType) []byte) error {
 	}
 	if isTrue(get(cryptoki.CKA_ALWAYS_AUTHENTICATE)) && !isTrue(get(cryptoki.CKA_PRIVATE)) {
 		return cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "CKA_ALWAYS_AUTHENTICATE needs CKA_PRIVATE")
+	}
+	if err := checkParameters(get); err != nil {
+		return err
 	}
 	return checkAssigned(get)
 }
@@ -192,7 +233,7 @@ func zero(*draft) []byte  { return cryptoki.ULong(uint64(0)) }
 func empty(*draft) []byte { return []byte{} }
 
 func ofClass(d *draft) []byte    { return cryptoki.ULong(d.rules.class) }
-func ofKeyType(d *draft) []byte  { return cryptoki.ULong(d.rules.keyType) }
+func ofVariety(d *draft) []byte  { return cryptoki.ULong(d.rules.variety) }
 func ifLoggedIn(d *draft) []byte { return cryptoki.Bool(d.ctx.LoggedIn) }
 
 // The history of a key tells of its whole life: what came from outside was
@@ -225,8 +266,13 @@ func sensitive(d *draft) []byte {
 	return cryptoki.Bool(d.ctx.Origin != Derived || d.ctx.Base.Bool(cryptoki.CKA_SENSITIVE))
 }
 
-func modulusBits(d *draft) []byte {
-	n := d.attributes[cryptoki.CKA_MODULUS]
+func modulusBits(d *draft) []byte  { return d.bits(cryptoki.CKA_MODULUS) }
+func primeBits(d *draft) []byte    { return d.bits(cryptoki.CKA_PRIME) }
+func subprimeBits(d *draft) []byte { return d.bits(cryptoki.CKA_SUBPRIME) }
+
+// bits is the length of a big integer in bits.
+func (d *draft) bits(t cryptoki.AttributeType) []byte {
+	n := d.attributes[t]
 	if len(n) == 0 {
 		return zero(d)
 	}

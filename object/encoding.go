@@ -148,10 +148,12 @@ func (o *Object) findRules() error {
 		}
 		return cryptoki.UnavailableInformation
 	}
-	class := cryptoki.ObjectClass(selector(cryptoki.CKA_CLASS))
-	keyType := cryptoki.KeyType(selector(cryptoki.CKA_KEY_TYPE))
+	class, v := cryptoki.ObjectClass(selector(cryptoki.CKA_CLASS)), noVariety
+	if attribute, varies := varieties[class]; varies {
+		v = variety(selector(attribute))
+	}
 	var err error
-	o.rules, err = findRules(class, keyType)
+	o.rules, err = findRules(class, v)
 	return err
 }
 

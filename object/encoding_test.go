@@ -101,7 +101,7 @@ const (
 // whether the context tells.
 func TestSecurityContext(t *testing.T) {
 	names := map[cryptoki.AttributeType]bool{cryptoki.CKA_TOKEN: true, cryptoki.CKA_DESTROYABLE: true, cryptoki.CKA_LABEL: true,
-		cryptoki.CKA_ID: true, cryptoki.CKA_SUBJECT: true}
+		cryptoki.CKA_ID: true, cryptoki.CKA_SUBJECT: true, cryptoki.CKA_CHECK_VALUE: true}
 	o := create(t, with(samples["aes"], cryptoki.CKA_SENSITIVE, false, cryptoki.CKA_EXTRACTABLE, true, cryptoki.CKA_PRIVATE, false))
 	copied, err := o.Copy(nil)
 	if err != nil {
@@ -116,7 +116,10 @@ func TestSecurityContext(t *testing.T) {
 			}
 		}
 		v := cryptoki.Bool(!o.Bool(r.attribute))
-		if r.attribute.Kind() != cryptoki.KindBool {
+		switch {
+		case r.set == drop:
+			v = nil
+		case r.attribute.Kind() != cryptoki.KindBool:
 			v = []byte("20260101")
 		}
 		n, err := change(before, cryptoki.Template{{Type: r.attribute, Value: v}})

@@ -46,13 +46,6 @@ var (
 
 	number = form{check: checkULong}
 
-	x509 = form{check: func(v []byte) error {
-		if n, ok := cryptoki.ParseULong(v); !ok || n != uint64(cryptoki.CKC_X_509) {
-			return errors.New("is not CKC_X_509")
-		}
-		return nil
-	}}
-
 	date = form{check: checkDate}
 
 	// mechanisms is an array of CK_MECHANISM_TYPE. An empty one allows nothing.

@@ -41,7 +41,7 @@ func (o *Object) Class() cryptoki.ObjectClass { return o.rules.class }
 
 // KeyType is the object's CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION when it is not
 // a key.
-func (o *Object) KeyType() cryptoki.KeyType { return o.rules.keyType }
+func (o *Object) KeyType() cryptoki.KeyType { return o.rules.keyType() }
 
 // Token says that the object is a token object, not a session object.
 func (o *Object) Token() bool { return o.Bool(cryptoki.CKA_TOKEN) }

@@ -9,12 +9,17 @@ import (
 )
 
 // kind is a set of kinds of objects. A kind is a class, with the key types that
-// share their attributes.
+// share their attributes, or one type of certificate.
 type kind uint32
 
 const (
 	data kind = 1 << iota
-	certificate
+	x509
+	wtls
+	attributeCertificate // X.509's
+	dsaParameters
+	dhParameters
+	x942Parameters
 	rsaPublic
 	ecPublic
 	edwardsPublic // CKK_EC_EDWARDS and CKK_EC_MONTGOMERY
@@ -24,47 +29,67 @@ const (
 	aes
 	generic // CKK_GENERIC_SECRET, CKK_HKDF and the HMAC key types
 
+	certificates = x509 | wtls | attributeCertificate
+	parameters   = dsaParameters | dhParameters | x942Parameters
 	publicKeys   = rsaPublic | ecPublic | edwardsPublic
 	privateKeys  = rsaPrivate | ecPrivate | edwardsPrivate
 	secretKeys   = aes | generic
 	confidential = privateKeys | secretKeys
 	keys         = publicKeys | confidential
-	all          = data | certificate | keys
+	all          = data | certificates | parameters | keys
 )
 
-// noKeyType is the key type of what is not a key.
-const noKeyType = cryptoki.KeyType(cryptoki.UnavailableInformation)
+// variety is what tells the objects of a class apart: their CKA_KEY_TYPE or
+// CKA_CERTIFICATE_TYPE.
+type variety uint64
 
-// supported are the classes and key types that objects are made of.
+// noVariety is the variety of a class that has but one kind.
+const noVariety = variety(cryptoki.UnavailableInformation)
+
+// noKeyType is the key type of what is not a key.
+const noKeyType = cryptoki.KeyType(noVariety)
+
+// varieties are the attributes that tell the variety, of the classes that have one.
+var varieties = map[cryptoki.ObjectClass]cryptoki.AttributeType{
+	cryptoki.CKO_CERTIFICATE:       cryptoki.CKA_CERTIFICATE_TYPE,
+	cryptoki.CKO_DOMAIN_PARAMETERS: cryptoki.CKA_KEY_TYPE,
+	cryptoki.CKO_PUBLIC_KEY:        cryptoki.CKA_KEY_TYPE,
+	cryptoki.CKO_PRIVATE_KEY:       cryptoki.CKA_KEY_TYPE,
+	cryptoki.CKO_SECRET_KEY:        cryptoki.CKA_KEY_TYPE,
+}
+
+// supported are the classes and varieties that objects are made of.
 var supported = []struct {
-	class   cryptoki.ObjectClass
-	keyType cryptoki.KeyType
-	kind    kind
+	class     cryptoki.ObjectClass
+	kind      kind
+	varieties []variety
 }{
-	{cryptoki.CKO_DATA, noKeyType, data},
-	{cryptoki.CKO_CERTIFICATE, noKeyType, certificate},
-	{cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_RSA, rsaPublic},
-	{cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_EC, ecPublic},
-	{cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_EC_EDWARDS, edwardsPublic},
-	{cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_EC_MONTGOMERY, edwardsPublic},
-	{cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_RSA, rsaPrivate},
-	{cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_EC, ecPrivate},
-	{cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_EC_EDWARDS, edwardsPrivate},
-	{cryptoki.CKO_PRIVATE_KEY, cryptoki.CKK_EC_MONTGOMERY, edwardsPrivate},
-	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_AES, aes},
-	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_GENERIC_SECRET, generic},
-	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_HKDF, generic},
-	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA_1_HMAC, generic},
-	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA224_HMAC, generic},
-	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA256_HMAC, generic},
-	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA384_HMAC, generic},
-	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA512_HMAC, generic},
-	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA512_224_HMAC, generic},
-	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA512_256_HMAC, generic},
-	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA3_224_HMAC, generic},
-	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA3_256_HMAC, generic},
-	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA3_384_HMAC, generic},
-	{cryptoki.CKO_SECRET_KEY, cryptoki.CKK_SHA3_512_HMAC, generic},
+	{cryptoki.CKO_DATA, data, []variety{noVariety}},
+	{cryptoki.CKO_CERTIFICATE, x509, []variety{cryptoki.CKC_X_509}},
+	{cryptoki.CKO_CERTIFICATE, wtls, []variety{cryptoki.CKC_WTLS}},
+	{cryptoki.CKO_CERTIFICATE, attributeCertificate, []variety{cryptoki.CKC_X_509_ATTR_CERT}},
+	{cryptoki.CKO_DOMAIN_PARAMETERS, dsaParameters, keyTypes(cryptoki.CKK_DSA)},
+	{cryptoki.CKO_DOMAIN_PARAMETERS, dhParameters, keyTypes(cryptoki.CKK_DH)},
+	{cryptoki.CKO_DOMAIN_PARAMETERS, x942Parameters, keyTypes(cryptoki.CKK_X9_42_DH)},
+	{cryptoki.CKO_PUBLIC_KEY, rsaPublic, keyTypes(cryptoki.CKK_RSA)},
+	{cryptoki.CKO_PUBLIC_KEY, ecPublic, keyTypes(cryptoki.CKK_EC)},
+	{cryptoki.CKO_PUBLIC_KEY, edwardsPublic, keyTypes(cryptoki.CKK_EC_EDWARDS, cryptoki.CKK_EC_MONTGOMERY)},
+	{cryptoki.CKO_PRIVATE_KEY, rsaPrivate, keyTypes(cryptoki.CKK_RSA)},
+	{cryptoki.CKO_PRIVATE_KEY, ecPrivate, keyTypes(cryptoki.CKK_EC)},
+	{cryptoki.CKO_PRIVATE_KEY, edwardsPrivate, keyTypes(cryptoki.CKK_EC_EDWARDS, cryptoki.CKK_EC_MONTGOMERY)},
+	{cryptoki.CKO_SECRET_KEY, aes, keyTypes(cryptoki.CKK_AES)},
+	{cryptoki.CKO_SECRET_KEY, generic, keyTypes(cryptoki.CKK_GENERIC_SECRET, cryptoki.CKK_HKDF,
+		cryptoki.CKK_SHA_1_HMAC, cryptoki.CKK_SHA224_HMAC, cryptoki.CKK_SHA256_HMAC, cryptoki.CKK_SHA384_HMAC, cryptoki.CKK_SHA512_HMAC,
+		cryptoki.CKK_SHA512_224_HMAC, cryptoki.CKK_SHA512_256_HMAC,
+		cryptoki.CKK_SHA3_224_HMAC, cryptoki.CKK_SHA3_256_HMAC, cryptoki.CKK_SHA3_384_HMAC, cryptoki.CKK_SHA3_512_HMAC)},
+}
+
+func keyTypes(list ...cryptoki.KeyType) []variety {
+	out := make([]variety, len(list))
+	for i, t := range list {
+		out[i] = variety(t)
+	}
+	return out
 }
 
 // rule is a row of the table: all that is to know of an attribute for the kinds
@@ -93,6 +118,7 @@ const (
 	required           // CKR_TEMPLATE_INCOMPLETE without it
 	readOnly           // CKR_ATTRIBUTE_READ_ONLY with it
 	onlyFalse          // CKR_ATTRIBUTE_READ_ONLY with CK_TRUE
+	notHere            // CKR_ATTRIBUTE_TYPE_INVALID with it, although such objects have it
 )
 
 // change is how an attribute may change once the object is there. Another
@@ -105,6 +131,7 @@ const (
 	free                // to any value; a purpose only within purposes.go
 	raise               // from CK_FALSE to CK_TRUE only
 	lower               // from CK_TRUE to CK_FALSE only
+	drop                // to an empty value, which takes the attribute away
 	anew                // in column copy: the copy has its initial value
 )
 
@@ -124,6 +151,9 @@ const (
 	measured
 	// perKey: objects have it from format 2 on.
 	perKey
+	// derived: no object holds it, it follows from the key. Who knows the key compares a
+	// value that a template gives.
+	derived
 	// writeOnly: it is never read, of no key, and no template inside an attribute has it.
 	writeOnly
 
@@ -137,6 +167,7 @@ const (
 	maxContent = 65536 // what a data object or a certificate holds
 	maxNumber  = 2048  // big integers: RSA to 16,384 bits
 	maxSecret  = 4096  // secret keys
+	maxDigest  = 64    // a hash of a public key
 )
 
 // table is the rules of all attributes: PKCS#11 3.2, chapter 4, whose footnotes
@@ -144,15 +175,15 @@ const (
 // token it is that of the hardware HSMs: a key is sensitive, not extractable and
 // good for nothing unless its template says otherwise; what may be confidential
 // is private when it is made by somebody who is logged in. Certificates are public by
-// default, since programs look for them before they log in.
+// default, since programs look for them before they log in, and so are domain parameters.
 //
 // CKA_TRUSTED is false until the SO sets it (Trust).
 var table = []rule{
 	// All objects (4.4).
 	{cryptoki.CKA_CLASS, all, number, required, optional, fixed, asSet, ofClass, bound},
 	{cryptoki.CKA_TOKEN, all, boolean, optional, optional, fixed, free, no, 0},
-	{cryptoki.CKA_PRIVATE, all &^ certificate, boolean, optional, optional, fixed, raise, ifLoggedIn, bound},
-	{cryptoki.CKA_PRIVATE, certificate, boolean, optional, optional, fixed, raise, no, bound},
+	{cryptoki.CKA_PRIVATE, all &^ (certificates | parameters), boolean, optional, optional, fixed, raise, ifLoggedIn, bound},
+	{cryptoki.CKA_PRIVATE, certificates | parameters, boolean, optional, optional, fixed, raise, no, bound},
 	{cryptoki.CKA_MODIFIABLE, all, boolean, optional, optional, lower, asSet, yes, bound},
 	{cryptoki.CKA_COPYABLE, all, boolean, optional, optional, lower, asSet, yes, bound},
 	{cryptoki.CKA_DESTROYABLE, all, boolean, optional, optional, lower, asSet, yes, 0},
@@ -166,30 +197,48 @@ var table = []rule{
 	{cryptoki.CKA_OBJECT_ID, data, octets(0, maxName), optional, optional, free, asSet, empty, 0},
 	{cryptoki.CKA_VALUE, data, octets(0, maxContent), optional, optional, free, asSet, empty, inValue},
 
-	// X.509 certificates (4.6).
-	{cryptoki.CKA_CERTIFICATE_TYPE, certificate, x509, required, optional, fixed, asSet, nil, 0},
-	{cryptoki.CKA_TRUSTED, certificate, boolean, onlyFalse, onlyFalse, fixed, anew, no, bound},
-	{cryptoki.CKA_CERTIFICATE_CATEGORY, certificate, number, optional, optional, fixed, asSet, zero, 0},
-	{cryptoki.CKA_SUBJECT, certificate, octets(0, maxName), required, optional, fixed, asSet, nil, 0},
-	{cryptoki.CKA_ID, certificate, octets(0, maxName), optional, optional, free, asSet, empty, 0},
-	{cryptoki.CKA_ISSUER, certificate, octets(0, maxName), optional, optional, free, asSet, empty, 0},
-	{cryptoki.CKA_SERIAL_NUMBER, certificate, octets(0, maxName), optional, optional, free, asSet, empty, 0},
-	{cryptoki.CKA_START_DATE, certificate, date, optional, optional, fixed, asSet, empty, 0},
-	{cryptoki.CKA_END_DATE, certificate, date, optional, optional, fixed, asSet, empty, 0},
-	{cryptoki.CKA_VALUE, certificate, octets(1, maxContent), required, optional, fixed, asSet, nil, inValue},
+	// Certificates (4.6): all, X.509's and WTLS', X.509 attribute certificates.
+	{cryptoki.CKA_CERTIFICATE_TYPE, certificates, number, required, optional, fixed, asSet, ofVariety, 0},
+	{cryptoki.CKA_TRUSTED, certificates, boolean, onlyFalse, onlyFalse, fixed, anew, no, bound},
+	{cryptoki.CKA_CERTIFICATE_CATEGORY, certificates, number, optional, optional, fixed, asSet, zero, 0},
+	{cryptoki.CKA_START_DATE, certificates, date, optional, optional, fixed, asSet, empty, 0},
+	{cryptoki.CKA_END_DATE, certificates, date, optional, optional, fixed, asSet, empty, 0},
+	{cryptoki.CKA_PUBLIC_KEY_INFO, certificates, octets(0, maxName), optional, optional, fixed, asSet, empty, 0},
+	{cryptoki.CKA_CHECK_VALUE, certificates, octets(0, checkValueSize), optional, optional, fixed, asSet, nil, 0},
+	{cryptoki.CKA_SUBJECT, x509 | wtls, octets(0, maxName), required, optional, fixed, asSet, nil, 0},
+	{cryptoki.CKA_ID, x509, octets(0, maxName), optional, optional, free, asSet, empty, 0},
+	{cryptoki.CKA_ISSUER, x509 | wtls, octets(0, maxName), optional, optional, free, asSet, empty, 0},
+	{cryptoki.CKA_SERIAL_NUMBER, x509 | attributeCertificate, octets(0, maxName), optional, optional, free, asSet, empty, 0},
+	{cryptoki.CKA_VALUE, x509 | wtls, octets(0, maxContent), required, optional, fixed, asSet, nil, inValue},
+	{cryptoki.CKA_URL, x509 | wtls, octets(0, maxName), optional, optional, fixed, asSet, empty, 0},
+	{cryptoki.CKA_HASH_OF_SUBJECT_PUBLIC_KEY, x509 | wtls, octets(0, maxDigest), optional, optional, fixed, asSet, empty, 0},
+	{cryptoki.CKA_HASH_OF_ISSUER_PUBLIC_KEY, x509 | wtls, octets(0, maxDigest), optional, optional, fixed, asSet, empty, 0},
+	{cryptoki.CKA_NAME_HASH_ALGORITHM, x509 | wtls, number, optional, optional, fixed, asSet, nil, 0}, // SHA-1 where there is none
+	{cryptoki.CKA_JAVA_MIDP_SECURITY_DOMAIN, x509, number, optional, optional, fixed, asSet, zero, 0},
+	{cryptoki.CKA_OWNER, attributeCertificate, octets(0, maxName), required, optional, fixed, asSet, nil, 0},
+	{cryptoki.CKA_AC_ISSUER, attributeCertificate, octets(0, maxName), optional, optional, free, asSet, empty, 0},
+	{cryptoki.CKA_ATTR_TYPES, attributeCertificate, octets(0, maxName), optional, optional, free, asSet, empty, 0},
+	{cryptoki.CKA_VALUE, attributeCertificate, octets(1, maxContent), required, optional, fixed, asSet, nil, inValue},
 
-	// All keys (4.7).
-	{cryptoki.CKA_KEY_TYPE, keys, number, required, optional, fixed, asSet, ofKeyType, bound},
+	// Domain parameters (4.11). None are generated here: the columns are the standard's.
+	{cryptoki.CKA_PRIME, parameters, modulus, required, readOnly, fixed, asSet, nil, 0},
+	{cryptoki.CKA_SUBPRIME, dsaParameters | x942Parameters, modulus, required, readOnly, fixed, asSet, nil, 0},
+	{cryptoki.CKA_BASE, parameters, integer, required, readOnly, fixed, asSet, nil, 0},
+	{cryptoki.CKA_PRIME_BITS, parameters, number, readOnly, required, fixed, asSet, primeBits, measured},
+	{cryptoki.CKA_SUBPRIME_BITS, dsaParameters | x942Parameters, number, readOnly, optional, fixed, asSet, subprimeBits, measured},
+
+	// All keys (4.7), and what domain parameters share with them.
+	{cryptoki.CKA_KEY_TYPE, keys | parameters, number, required, optional, fixed, asSet, ofVariety, bound},
 	{cryptoki.CKA_ID, keys, octets(0, maxName), optional, optional, free, asSet, empty, 0},
 	{cryptoki.CKA_START_DATE, keys, date, optional, optional, free, asSet, empty, bound},
 	{cryptoki.CKA_END_DATE, keys, date, optional, optional, free, asSet, empty, bound},
 	{cryptoki.CKA_DERIVE, keys, boolean, optional, optional, free, asSet, no, bound},
-	{cryptoki.CKA_LOCAL, keys, boolean, readOnly, readOnly, fixed, asSet, ifLocal, bound},
+	{cryptoki.CKA_LOCAL, keys | parameters, boolean, readOnly, readOnly, fixed, asSet, ifLocal, bound},
 	{cryptoki.CKA_KEY_GEN_MECHANISM, keys, number, readOnly, readOnly, fixed, asSet, madeBy, bound},
 	{cryptoki.CKA_ALLOWED_MECHANISMS, keys, mechanisms, optional, optional, fixed, asSet, nil, bound},
 
-	// No key holds it either: it follows from the key.
-	{cryptoki.CKA_PUBLIC_KEY_INFO, publicKeys | privateKeys, octets(0, maxContent), readOnly, readOnly, fixed, asSet, nil, 0},
+	// When a key is generated or unwrapped nobody knows it yet (4.9).
+	{cryptoki.CKA_PUBLIC_KEY_INFO, publicKeys | privateKeys, octets(0, maxName), optional, notHere, free, asSet, nil, derived},
 
 	// Purposes and trust of public keys (4.8), private keys (4.9) and secret keys (4.10).
 	{cryptoki.CKA_SUBJECT, publicKeys | privateKeys, octets(0, maxName), optional, optional, free, asSet, empty, 0},
@@ -244,29 +293,30 @@ var table = []rule{
 	// Secret keys.
 	{cryptoki.CKA_VALUE, aes, aesKey, required, readOnly, fixed, asSet, nil, secretValue},
 	{cryptoki.CKA_VALUE, generic, octets(1, maxSecret), required, readOnly, fixed, asSet, nil, secretValue},
-	{cryptoki.CKA_CHECK_VALUE, secretKeys, octets(0, checkValueSize), optional, optional, fixed, asSet, nil, 0},
+	{cryptoki.CKA_CHECK_VALUE, secretKeys, octets(0, checkValueSize), optional, optional, drop, asSet, nil, 0},
 	{cryptoki.CKA_VALUE_LEN, secretKeys, number, readOnly, required, fixed, asSet, valueLength, measured},
 }
 
-// ruleSet is the rules of one class and key type.
+// ruleSet is the rules of one class and variety.
 type ruleSet struct {
 	class   cryptoki.ObjectClass
-	keyType cryptoki.KeyType
+	variety variety
 	kind    kind
 	rules   []*rule // in the order of the table
 	sorted  []*rule // in ascending order of the types
 	byType  map[cryptoki.AttributeType]*rule
 }
 
-type classAndType struct {
+type classAndVariety struct {
 	class   cryptoki.ObjectClass
-	keyType cryptoki.KeyType
+	variety variety
 }
 
 var (
-	ruleSets = map[classAndType]*ruleSet{}
+	ruleSets = map[classAndVariety]*ruleSet{}
 	classes  = map[cryptoki.ObjectClass]bool{}
-	keyTypes = map[cryptoki.KeyType]bool{}
+	// ofKeys are the key types that keys have.
+	ofKeys = map[variety]bool{}
 	// known are the attributes that an object of some kind has.
 	known = map[cryptoki.AttributeType]bool{}
 	// forms are the forms of an attribute that can be read, one per rule for it.
@@ -275,46 +325,57 @@ var (
 
 func init() {
 	for i := range table {
+		known[table[i].attribute] = true
 		if table[i].marks&writeOnly == 0 {
 			forms[table[i].attribute] = append(forms[table[i].attribute], table[i].form)
 		}
 	}
 	for _, s := range supported {
-		set := &ruleSet{class: s.class, keyType: s.keyType, kind: s.kind, byType: map[cryptoki.AttributeType]*rule{}}
-		for i := range table {
-			r := &table[i]
-			known[r.attribute] = true
-			if r.of&s.kind != 0 {
-				set.rules = append(set.rules, r)
-				set.byType[r.attribute] = r
-			}
-		}
-		set.sorted = slices.SortedFunc(slices.Values(set.rules), func(a, b *rule) int { return cmp.Compare(a.attribute, b.attribute) })
-		ruleSets[classAndType{s.class, s.keyType}] = set
 		classes[s.class] = true
-		keyTypes[s.keyType] = true
+		for _, v := range s.varieties {
+			ruleSets[classAndVariety{s.class, v}] = newRuleSet(s.class, v, s.kind)
+			ofKeys[v] = ofKeys[v] || s.kind&keys != 0
+		}
 	}
 }
 
-// findRules finds the rules of a class and key type.
-// Errors: CKR_ATTRIBUTE_VALUE_INVALID for a class or a key type that no object
-// has, CKR_TEMPLATE_INCONSISTENT for two that do not go together.
-func findRules(class cryptoki.ObjectClass, keyType cryptoki.KeyType) (*ruleSet, error) {
-	if set := ruleSets[classAndType{class, keyType}]; set != nil {
+func newRuleSet(class cryptoki.ObjectClass, v variety, k kind) *ruleSet {
+	set := &ruleSet{class: class, variety: v, kind: k, byType: map[cryptoki.AttributeType]*rule{}}
+	for i := range table {
+		if r := &table[i]; r.of&k != 0 {
+			set.rules = append(set.rules, r)
+			set.byType[r.attribute] = r
+		}
+	}
+	set.sorted = slices.SortedFunc(slices.Values(set.rules), func(a, b *rule) int { return cmp.Compare(a.attribute, b.attribute) })
+	return set
+}
+
+// findRules finds the rules of a class and variety.
+// Errors: CKR_ATTRIBUTE_VALUE_INVALID for a class or a variety that no object
+// has, CKR_TEMPLATE_INCONSISTENT for a key type that does not go with the class.
+func findRules(class cryptoki.ObjectClass, v variety) (*ruleSet, error) {
+	if set := ruleSets[classAndVariety{class, v}]; set != nil {
 		return set, nil
 	}
 	if !classes[class] {
 		return nil, cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_VALUE_INVALID, "objects of %v are not supported", class)
 	}
-	if !keyTypes[keyType] {
-		return nil, cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_VALUE_INVALID, "keys of %v are not supported", keyType)
+	if varieties[class] == cryptoki.CKA_CERTIFICATE_TYPE {
+		return nil, cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_VALUE_INVALID, "certificates of type %#x are not supported", uint64(v))
 	}
-	return nil, cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "%v does not go with %v", keyType, class)
+	if !ofKeys[v] {
+		return nil, cryptoki.Errorf(cryptoki.CKR_ATTRIBUTE_VALUE_INVALID, "a %v of %v is not supported", class, cryptoki.KeyType(v))
+	}
+	return nil, cryptoki.Errorf(cryptoki.CKR_TEMPLATE_INCONSISTENT, "%v does not go with %v", cryptoki.KeyType(v), class)
 }
 
-// isKeyClass says that objects of the class have a key type.
-func isKeyClass(class cryptoki.ObjectClass) bool {
-	return classes[class] && ruleSets[classAndType{class, noKeyType}] == nil
+// keyType is the key type of keys, noKeyType of other objects.
+func (s *ruleSet) keyType() cryptoki.KeyType {
+	if s.kind&keys == 0 {
+		return noKeyType
+	}
+	return cryptoki.KeyType(s.variety)
 }
 
 // rule finds the rule for an attribute in a template.
@@ -362,8 +423,11 @@ func (s *ruleSet) resolve(t cryptoki.Template) ([]given, error) {
 }
 
 func (s *ruleSet) String() string {
-	if s.keyType == noKeyType {
-		return s.class.String()
+	switch varieties[s.class] {
+	case cryptoki.CKA_KEY_TYPE:
+		return fmt.Sprintf("%v %v", s.class, cryptoki.KeyType(s.variety))
+	case cryptoki.CKA_CERTIFICATE_TYPE:
+		return fmt.Sprintf("%v of type %d", s.class, s.variety)
 	}
-	return fmt.Sprintf("%v %v", s.class, s.keyType)
+	return s.class.String()
 }

@@ -49,7 +49,7 @@ func (p *Partition) numbers(class cryptoki.ObjectClass) (list []uint64, attribut
 
 // builtin are the attributes of a built-in object, nil where the handle names none.
 func (p *Partition) builtin(h cryptoki.ObjectHandle) cryptoki.Template {
-	if h&builtinObject == 0 || h&cryptoki.SessionObject != 0 {
+	if h&builtinObject == 0 {
 		return nil
 	}
 	class := cryptoki.ObjectClass(h &^ builtinObject >> builtinClass)

@@ -7,7 +7,6 @@ import (
 	"tidelock.dev/tidelock/audit"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/keystore"
-	"tidelock.dev/tidelock/mech"
 	"tidelock.dev/tidelock/object"
 )
 
@@ -96,6 +95,9 @@ func (s *Session) Create(token Token, t cryptoki.Template) (cryptoki.ObjectHandl
 			return 0, err
 		}
 	}
+	if err := checkPublicKeyInfo(r, t); err != nil {
+		return 0, err
+	}
 	handles, err := s.keep(token, creation{member: s.member, event: audit.EventImport}, o)
 	return first(handles), err
 }
@@ -129,6 +131,9 @@ func (s *Session) Copy(token Token, h cryptoki.ObjectHandle, t cryptoki.Template
 	}
 	o, err := r.object.Copy(t)
 	if err != nil {
+		return 0, err
+	}
+	if err := checkPublicKeyInfo(r, t); err != nil {
 		return 0, err
 	}
 	if err := s.partition.limits().CheckChange(r.object, o); err != nil {
@@ -299,7 +304,7 @@ func (s *Session) read(r *resident, t cryptoki.AttributeType) (value []byte, sta
 	switch {
 	case t == cryptoki.CKA_UNIQUE_ID:
 		return uniqueID(r.handle), object.Present, nil
-	case t == cryptoki.CKA_PUBLIC_KEY_INFO:
+	case t == cryptoki.CKA_PUBLIC_KEY_INFO && isKey(r.object):
 		value, status = publicKeyInfo(r)
 		return value, status, nil
 	case s.partition.hidden(t):
@@ -309,22 +314,6 @@ func (s *Session) read(r *resident, t cryptoki.AttributeType) (value []byte, sta
 	}
 	value, status = r.object.Read(t)
 	return value, status, nil
-}
-
-// publicKeyInfo is the CKA_PUBLIC_KEY_INFO of a key of a pair (PKCS#11 3.2, 4.8 and 4.9).
-func publicKeyInfo(r *resident) ([]byte, object.Status) {
-	if class := r.object.Class(); class != cryptoki.CKO_PUBLIC_KEY && class != cryptoki.CKO_PRIVATE_KEY {
-		return nil, object.Absent
-	}
-	key, err := r.parsedKey()
-	if err != nil {
-		return nil, object.Absent
-	}
-	info, err := mech.PublicKeyInfo(key)
-	if err != nil {
-		return nil, object.Absent
-	}
-	return info, object.Present
 }
 
 // SetAttributes is C_SetAttributeValue: all of the template or nothing.
@@ -346,6 +335,9 @@ func (s *Session) SetAttributes(h cryptoki.ObjectHandle, t cryptoki.Template) er
 		return err
 	}
 	if err := s.partition.mayManageObject(r.object); err != nil {
+		return err
+	}
+	if err := checkPublicKeyInfo(r, t); err != nil {
 		return err
 	}
 	if r.object.Token() {
