@@ -44,6 +44,8 @@ func output(m wire.Message) []byte {
 		return p.Output
 	case *wire.UpdateReply:
 		return p.Output
+	case *wire.UpdateBothReply:
+		return p.Output
 	case *wire.FinalReply:
 		return p.Output
 	case *wire.DrainReply:
