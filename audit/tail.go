@@ -103,7 +103,7 @@ func (l *Log) mayClear(r keystore.Reader, g Segment) error {
 }
 
 // sweepBatch is how many entries one update removes.
-const sweepBatch = 1024
+const sweepBatch = 4096
 
 // Sweep removes entries that were cleared from the store, so many in one update, and tells
 // whether there are none left.
