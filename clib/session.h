@@ -13,7 +13,16 @@
 #include "permit.h"
 
 // The functions of an operation; the numbers are the wire's.
-enum tl_function { TL_ENCRYPT = 1, TL_DECRYPT, TL_DIGEST, TL_SIGN, TL_VERIFY, TL_FUNCTIONS };
+enum tl_function {
+    TL_ENCRYPT = 1,
+    TL_DECRYPT,
+    TL_DIGEST,
+    TL_SIGN,
+    TL_VERIFY,
+    TL_SIGN_RECOVER,
+    TL_VERIFY_RECOVER,
+    TL_FUNCTIONS
+};
 
 // tl_operation is one function's operation.
 struct tl_operation {

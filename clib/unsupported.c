@@ -20,12 +20,6 @@
 ANSWER(CKR_FUNCTION_NOT_PARALLEL, C_GetFunctionStatus, CK_SESSION_HANDLE session)
 ANSWER(CKR_FUNCTION_NOT_PARALLEL, C_CancelFunction, CK_SESSION_HANDLE session)
 
-UNSUPPORTED(C_SignRecoverInit, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hKey)
-UNSUPPORTED(C_SignRecover, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pData, CK_ULONG ulDataLen, CK_BYTE_PTR pSignature,
-            CK_ULONG_PTR pulSignatureLen)
-UNSUPPORTED(C_VerifyRecoverInit, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hKey)
-UNSUPPORTED(C_VerifyRecover, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pSignature, CK_ULONG ulSignatureLen, CK_BYTE_PTR
-            pData, CK_ULONG_PTR pulDataLen)
 UNSUPPORTED(C_EncryptMessageBegin, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen,
             CK_BYTE_PTR pAssociatedData, CK_ULONG ulAssociatedDataLen)
 UNSUPPORTED(C_EncryptMessageNext, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen,

@@ -11,7 +11,7 @@ import (
 
 // The newest level has every mechanism of the build, for all that the build does.
 func TestBuild(t *testing.T) {
-	const functions = cryptoki.CKF_ENCRYPT | cryptoki.CKF_DECRYPT | cryptoki.CKF_DIGEST | cryptoki.CKF_SIGN | cryptoki.CKF_VERIFY |
+	const functions = cryptoki.CKF_ENCRYPT | cryptoki.CKF_DECRYPT | cryptoki.CKF_DIGEST | cryptoki.CKF_SIGN | cryptoki.CKF_VERIFY | cryptoki.CKF_SIGN_RECOVER | cryptoki.CKF_VERIFY_RECOVER |
 		cryptoki.CKF_GENERATE | cryptoki.CKF_GENERATE_KEY_PAIR | cryptoki.CKF_WRAP | cryptoki.CKF_UNWRAP | cryptoki.CKF_DERIVE
 	for _, built := range mech.All() {
 		m, has := firmware.Newest.Mechanism(built.Type)

@@ -26,7 +26,7 @@ type Mechanism struct {
 }
 
 // undoes are the functions of the past: what they take was protected before.
-const undoes = cryptoki.CKF_VERIFY | cryptoki.CKF_DECRYPT | cryptoki.CKF_UNWRAP
+const undoes = cryptoki.CKF_VERIFY | cryptoki.CKF_VERIFY_RECOVER | cryptoki.CKF_DECRYPT | cryptoki.CKF_UNWRAP
 
 // Allowed are the functions in or out of FIPS configuration; none of a mechanism
 // that is not approved.
@@ -73,6 +73,7 @@ var mechanismTable = sync.OnceValue(func() []Mechanism {
 var functionNames = map[string]cryptoki.Flags{
 	"encrypt": cryptoki.CKF_ENCRYPT, "decrypt": cryptoki.CKF_DECRYPT, "digest": cryptoki.CKF_DIGEST,
 	"sign": cryptoki.CKF_SIGN, "verify": cryptoki.CKF_VERIFY,
+	"sign-recover": cryptoki.CKF_SIGN_RECOVER, "verify-recover": cryptoki.CKF_VERIFY_RECOVER,
 	"generate": cryptoki.CKF_GENERATE, "pair": cryptoki.CKF_GENERATE_KEY_PAIR,
 	"wrap": cryptoki.CKF_WRAP, "unwrap": cryptoki.CKF_UNWRAP, "derive": cryptoki.CKF_DERIVE,
 }

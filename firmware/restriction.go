@@ -67,7 +67,8 @@ func functionList(functions cryptoki.Flags) string {
 		name string
 	}{
 		{cryptoki.CKF_ENCRYPT, "encrypt"}, {cryptoki.CKF_DECRYPT, "decrypt"}, {cryptoki.CKF_DIGEST, "digest"},
-		{cryptoki.CKF_SIGN, "sign"}, {cryptoki.CKF_VERIFY, "verify"}, {cryptoki.CKF_GENERATE, "generate"},
+		{cryptoki.CKF_SIGN, "sign"}, {cryptoki.CKF_VERIFY, "verify"}, {cryptoki.CKF_SIGN_RECOVER, "sign with recovery"},
+		{cryptoki.CKF_VERIFY_RECOVER, "verify with recovery"}, {cryptoki.CKF_GENERATE, "generate"},
 		{cryptoki.CKF_GENERATE_KEY_PAIR, "generate"}, {cryptoki.CKF_WRAP, "wrap"}, {cryptoki.CKF_UNWRAP, "unwrap"},
 		{cryptoki.CKF_DERIVE, "derive"},
 	} {

@@ -45,6 +45,10 @@ func (f UseFunction) String() string {
 		return "sign"
 	case UseFunction(mech.Verify):
 		return "verify"
+	case UseFunction(mech.SignRecover):
+		return "sign_recover"
+	case UseFunction(mech.VerifyRecover):
+		return "verify_recover"
 	case UseWrap:
 		return "wrap"
 	case UseUnwrap:

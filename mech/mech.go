@@ -24,6 +24,8 @@ const (
 	Digest
 	Sign
 	Verify
+	SignRecover
+	VerifyRecover
 )
 
 // Rule tells how long the output of a one-part operation is.
@@ -112,7 +114,7 @@ type Operation interface {
 	// Rule tells the length of a one-part output; RuleFixed 0 for Verify.
 	Rule() Rule
 	// Once executes a one-part operation: data in, output out. For Verify sig is the
-	// signature and there is no output. The operation stays usable for a second Once
+	// signature and there is no output; for VerifyRecover the signature is data. The operation stays usable for a second Once
 	// with the same arguments, because a caller whose buffer was too small asks
 	// again. data and sig are neither kept nor changed; the output is the caller's.
 	Once(data, sig []byte) ([]byte, error)

@@ -144,7 +144,7 @@ var optional = map[cryptoki.MechanismType]bool{
 // functions are the functions that a mechanism offers.
 func functions(m *Mechanism) []Function {
 	var offered []Function
-	for f := Encrypt; f <= Verify; f++ {
+	for f := Encrypt; f <= VerifyRecover; f++ {
 		if m.offers(f) == nil {
 			offered = append(offered, f)
 		}

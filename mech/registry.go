@@ -50,7 +50,7 @@ func keyed[K Key](m Mechanism, begin func(f Function, p *cryptoki.Mechanism, key
 		if err := m.offers(f); err != nil {
 			return nil, err
 		}
-		k, err := fitting[K](&m, key, f == Sign || f == Decrypt)
+		k, err := fitting[K](&m, key, f == Sign || f == SignRecover || f == Decrypt)
 		if err != nil {
 			return nil, err
 		}
@@ -93,6 +93,10 @@ func (m *Mechanism) offers(f Function) error {
 		flag = cryptoki.CKF_SIGN
 	case Verify:
 		flag = cryptoki.CKF_VERIFY
+	case SignRecover:
+		flag = cryptoki.CKF_SIGN_RECOVER
+	case VerifyRecover:
+		flag = cryptoki.CKF_VERIFY_RECOVER
 	}
 	if m.Flags&flag == 0 {
 		return cryptoki.Errorf(cryptoki.CKR_MECHANISM_INVALID, "%v does not have function %d", m.Type, f)

@@ -76,7 +76,7 @@ func TestStartRefuses(t *testing.T) {
 		if !ok {
 			parameter = cryptoki.New(m.Type)
 		}
-		for f := Function(0); f <= Verify+1; f++ {
+		for f := Function(0); f <= VerifyRecover+1; f++ {
 			if !slices.Contains(functions(m), f) {
 				var key Key
 				if len(m.KeyTypes) > 0 {
@@ -101,7 +101,7 @@ func TestStartRefuses(t *testing.T) {
 			wantCode(t, err, cryptoki.CKR_KEY_TYPE_INCONSISTENT)
 			if key, ok := public[m.KeyTypes[0]]; ok {
 				want := cryptoki.CKR_OK
-				if f == Sign || f == Decrypt {
+				if f == Sign || f == SignRecover || f == Decrypt {
 					want = cryptoki.CKR_KEY_TYPE_INCONSISTENT
 				}
 				_, err := m.Start(f, &parameter, key)

@@ -27,9 +27,13 @@ var rsaPKCS1 = []Mechanism{
 }
 
 func pkcs1Of(t cryptoki.MechanismType, h crypto.Hash) Mechanism {
+	flags := cryptoki.CKF_SIGN | cryptoki.CKF_VERIFY
+	if h == 0 {
+		flags |= cryptoki.CKF_SIGN_RECOVER | cryptoki.CKF_VERIFY_RECOVER
+	}
 	return keyed(Mechanism{
 		Type:      t,
-		Flags:     cryptoki.CKF_SIGN | cryptoki.CKF_VERIFY,
+		Flags:     flags,
 		KeyTypes:  []cryptoki.KeyType{cryptoki.CKK_RSA},
 		MinKey:    minRSA,
 		MaxKey:    maxRSA,
@@ -39,6 +43,9 @@ func pkcs1Of(t cryptoki.MechanismType, h crypto.Hash) Mechanism {
 	}, func(f Function, p *cryptoki.Mechanism, key *rsaKey) (Operation, error) {
 		if err := p.None(); err != nil {
 			return nil, err
+		}
+		if f == VerifyRecover {
+			return recoverPKCS1(key), nil
 		}
 		return &signature{scheme: &pkcs1{key, h}, verify: f == Verify, hash: h}, nil
 	})

@@ -17,8 +17,9 @@ import (
 // approved, and the safety of the padding is the caller's care.
 var rsaX509 = []Mechanism{
 	keyed(Mechanism{
-		Type:     cryptoki.CKM_RSA_X_509,
-		Flags:    cryptoki.CKF_ENCRYPT | cryptoki.CKF_DECRYPT | cryptoki.CKF_SIGN | cryptoki.CKF_VERIFY,
+		Type: cryptoki.CKM_RSA_X_509,
+		Flags: cryptoki.CKF_ENCRYPT | cryptoki.CKF_DECRYPT | cryptoki.CKF_SIGN | cryptoki.CKF_VERIFY |
+			cryptoki.CKF_VERIFY_RECOVER,
 		KeyTypes: []cryptoki.KeyType{cryptoki.CKK_RSA},
 		MinKey:   minRSA,
 		MaxKey:   maxRSA,
@@ -37,6 +38,8 @@ func startRawRSA(f Function, p *cryptoki.Mechanism, key *rsaKey) (Operation, err
 		return &onePart{rule, r.encrypt}, nil
 	case Decrypt:
 		return &onePart{rule, r.decrypt}, nil
+	case VerifyRecover:
+		return &onePart{rule, r.recover}, nil
 	}
 	return &signature{scheme: r, verify: f == Verify}, nil
 }

@@ -79,7 +79,8 @@ var functionNames = []struct {
 	name string
 }{
 	{cryptoki.CKF_ENCRYPT, "encrypt"}, {cryptoki.CKF_DECRYPT, "decrypt"}, {cryptoki.CKF_DIGEST, "digest"}, {cryptoki.CKF_SIGN, "sign"},
-	{cryptoki.CKF_VERIFY, "verify"}, {cryptoki.CKF_GENERATE, "generate"}, {cryptoki.CKF_GENERATE_KEY_PAIR, "generate pair"},
+	{cryptoki.CKF_VERIFY, "verify"}, {cryptoki.CKF_SIGN_RECOVER, "sign-recover"}, {cryptoki.CKF_VERIFY_RECOVER, "verify-recover"},
+	{cryptoki.CKF_GENERATE, "generate"}, {cryptoki.CKF_GENERATE_KEY_PAIR, "generate pair"},
 	{cryptoki.CKF_WRAP, "wrap"}, {cryptoki.CKF_UNWRAP, "unwrap"}, {cryptoki.CKF_DERIVE, "derive"},
 }
 

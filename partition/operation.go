@@ -50,22 +50,26 @@ type Output struct {
 
 // usageOf is the attribute that a key needs for a function.
 var usageOf = [...]cryptoki.AttributeType{
-	mech.Encrypt: cryptoki.CKA_ENCRYPT,
-	mech.Decrypt: cryptoki.CKA_DECRYPT,
-	mech.Sign:    cryptoki.CKA_SIGN,
-	mech.Verify:  cryptoki.CKA_VERIFY,
+	mech.Encrypt:       cryptoki.CKA_ENCRYPT,
+	mech.Decrypt:       cryptoki.CKA_DECRYPT,
+	mech.Sign:          cryptoki.CKA_SIGN,
+	mech.Verify:        cryptoki.CKA_VERIFY,
+	mech.SignRecover:   cryptoki.CKA_SIGN_RECOVER,
+	mech.VerifyRecover: cryptoki.CKA_VERIFY_RECOVER,
 }
 
 // flagOf is the mechanism flag of a function.
 var flagOf = [...]cryptoki.Flags{
-	mech.Encrypt: cryptoki.CKF_ENCRYPT,
-	mech.Decrypt: cryptoki.CKF_DECRYPT,
-	mech.Digest:  cryptoki.CKF_DIGEST,
-	mech.Sign:    cryptoki.CKF_SIGN,
-	mech.Verify:  cryptoki.CKF_VERIFY,
+	mech.Encrypt:       cryptoki.CKF_ENCRYPT,
+	mech.Decrypt:       cryptoki.CKF_DECRYPT,
+	mech.Digest:        cryptoki.CKF_DIGEST,
+	mech.Sign:          cryptoki.CKF_SIGN,
+	mech.Verify:        cryptoki.CKF_VERIFY,
+	mech.SignRecover:   cryptoki.CKF_SIGN_RECOVER,
+	mech.VerifyRecover: cryptoki.CKF_VERIFY_RECOVER,
 }
 
-// Init is C_EncryptInit and its four siblings: all checks of
+// Init is C_EncryptInit and its siblings: all checks of
 // docs/check-order.md, then the operation is active.
 func (s *Session) Init(f mech.Function, m *cryptoki.Mechanism, key cryptoki.ObjectHandle) (Permit, error) {
 	s.mu.Lock()
@@ -78,7 +82,7 @@ func (s *Session) Init(f mech.Function, m *cryptoki.Mechanism, key cryptoki.Obje
 }
 
 func (s *Session) init(f mech.Function, m *cryptoki.Mechanism, handle cryptoki.ObjectHandle) error {
-	if f < mech.Encrypt || f > mech.Verify {
+	if f < mech.Encrypt || f > mech.VerifyRecover {
 		return cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "unknown function %d", f)
 	}
 	// Close, which ends all operations, may have come first.
@@ -153,9 +157,9 @@ func classFits(f mech.Function, class cryptoki.ObjectClass) bool {
 	case cryptoki.CKO_SECRET_KEY:
 		return true
 	case cryptoki.CKO_PRIVATE_KEY:
-		return f == mech.Sign || f == mech.Decrypt
+		return f == mech.Sign || f == mech.SignRecover || f == mech.Decrypt
 	case cryptoki.CKO_PUBLIC_KEY:
-		return f == mech.Verify || f == mech.Encrypt
+		return f == mech.Verify || f == mech.VerifyRecover || f == mech.Encrypt
 	}
 	return false
 }
@@ -230,8 +234,8 @@ func (s *Session) end(f mech.Function) {
 	}
 }
 
-// Operate is C_Encrypt, C_Decrypt, C_Digest, C_Sign or C_Verify on the active
-// operation. capacity is the caller's room in bytes, or AskLength; when the
+// Operate is C_Encrypt, C_Decrypt, C_Digest, C_Sign, C_Verify, C_SignRecover or
+// C_VerifyRecover, whose signature is the data, on the active operation. capacity is the caller's room in bytes, or AskLength; when the
 // output does not fit the operation stays active, else it ends.
 func (s *Session) Operate(f mech.Function, data, signature []byte, capacity uint64) (Output, error) {
 	s.mu.Lock()

@@ -29,6 +29,7 @@ type service struct {
 
 // functionFlags are the flags of CK_MECHANISM_INFO that stand for functions.
 const functionFlags = cryptoki.CKF_ENCRYPT | cryptoki.CKF_DECRYPT | cryptoki.CKF_DIGEST | cryptoki.CKF_SIGN | cryptoki.CKF_VERIFY |
+	cryptoki.CKF_SIGN_RECOVER | cryptoki.CKF_VERIFY_RECOVER |
 	cryptoki.CKF_GENERATE | cryptoki.CKF_GENERATE_KEY_PAIR | cryptoki.CKF_WRAP | cryptoki.CKF_UNWRAP | cryptoki.CKF_DERIVE
 
 func newServices(level firmware.Level, above, own policy.Set) *services {
@@ -52,7 +53,7 @@ func newServices(level firmware.Level, above, own policy.Set) *services {
 		}
 		functions := m.Flags & functionFlags & row.Allowed(s.fips)
 		if own.Has(policy.Prehash) && !own.On(policy.Prehash) && prehashed(m.Type) {
-			functions &^= cryptoki.CKF_VERIFY
+			functions &^= cryptoki.CKF_VERIFY | cryptoki.CKF_VERIFY_RECOVER
 		}
 		if functions != 0 {
 			s.offers[m.Type] = service{m, row, withoutMessages(functions | m.Flags&^functionFlags)}
@@ -126,7 +127,7 @@ func (p *Partition) Mechanism(t cryptoki.MechanismType) (MechanismInfo, error) {
 }
 
 // undoing are the functions that protect nothing any more.
-const undoing = cryptoki.CKF_DECRYPT | cryptoki.CKF_VERIFY | cryptoki.CKF_UNWRAP
+const undoing = cryptoki.CKF_DECRYPT | cryptoki.CKF_VERIFY | cryptoki.CKF_VERIFY_RECOVER | cryptoki.CKF_UNWRAP
 
 // unit is how many bits the sizes of the mechanism's keys count by.
 func (m service) unit() uint64 {
@@ -185,7 +186,7 @@ func (p *Partition) mayUse(m service, function cryptoki.Flags, r *resident) erro
 		return cryptoki.Errorf(cryptoki.CKR_KEY_TYPE_INCONSISTENT, "the key's curve is not among those of FIPS 186-5 and SP 800-56A, and the partition is in FIPS configuration")
 	}
 	o := r.object
-	if function == cryptoki.CKF_SIGN && !s.foreign && !o.Bool(cryptoki.CKA_LOCAL) {
+	if function&(cryptoki.CKF_SIGN|cryptoki.CKF_SIGN_RECOVER) != 0 && !s.foreign && !o.Bool(cryptoki.CKA_LOCAL) {
 		return cryptoki.Errorf(cryptoki.CKR_KEY_FUNCTION_NOT_PERMITTED, "partition policy %d: keys that were not made here do not sign", policy.NonLocalSigning)
 	}
 	if !s.dates {

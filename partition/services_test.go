@@ -73,6 +73,10 @@ func TestPoliciesTakeMechanismsAway(t *testing.T) {
 	if err != nil || info.Flags&cryptoki.CKF_VERIFY != 0 || info.Flags&cryptoki.CKF_SIGN == 0 {
 		t.Errorf("CKM_ECDSA with policy 45 off: %+v, %v", info, err)
 	}
+	info, err = w.p.Mechanism(cryptoki.CKM_RSA_PKCS)
+	if err != nil || info.Flags&cryptoki.CKF_VERIFY_RECOVER != 0 || info.Flags&cryptoki.CKF_SIGN_RECOVER == 0 {
+		t.Errorf("CKM_RSA_PKCS with policy 45 off: %+v, %v", info, err)
+	}
 }
 
 // pair generates a key pair of session objects.

@@ -8,11 +8,13 @@ import (
 
 // functionNames are how the audit log tells of functions.
 var functionNames = [...]string{
-	mech.Encrypt: "encrypt",
-	mech.Decrypt: "decrypt",
-	mech.Digest:  "digest",
-	mech.Sign:    "sign",
-	mech.Verify:  "verify",
+	mech.Encrypt:       "encrypt",
+	mech.Decrypt:       "decrypt",
+	mech.Digest:        "digest",
+	mech.Sign:          "sign",
+	mech.Verify:        "verify",
+	mech.SignRecover:   "sign with recovery",
+	mech.VerifyRecover: "verify with recovery",
 }
 
 // logUse writes an entry about the use of a key, if there is to be one: for a key with

@@ -54,7 +54,8 @@ func (m *machine) mechanism(args, _ []string) (string, error) {
 		name string
 	}{
 		{pkcs11.CKF_ENCRYPT, "encrypt"}, {pkcs11.CKF_DECRYPT, "decrypt"}, {pkcs11.CKF_DIGEST, "digest"},
-		{pkcs11.CKF_SIGN, "sign"}, {pkcs11.CKF_VERIFY, "verify"}, {pkcs11.CKF_WRAP, "wrap"}, {pkcs11.CKF_UNWRAP, "unwrap"},
+		{pkcs11.CKF_SIGN, "sign"}, {pkcs11.CKF_VERIFY, "verify"},
+		{pkcs11.CKF_SIGN_RECOVER, "sign-recover"}, {pkcs11.CKF_VERIFY_RECOVER, "verify-recover"}, {pkcs11.CKF_WRAP, "wrap"}, {pkcs11.CKF_UNWRAP, "unwrap"},
 		{pkcs11.CKF_DERIVE, "derive"}, {pkcs11.CKF_GENERATE, "generate"}, {pkcs11.CKF_GENERATE_KEY_PAIR, "generate-key-pair"},
 	} {
 		if info.Flags&f.bit != 0 {
