@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidelock.dev/tidelock/audit"
+	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/wire"
 )
 
@@ -78,7 +79,7 @@ func (l auditLines) each(fn func(line string) error) error {
 		}
 		var page wire.AuditReadReply
 		if err := l.client.Do(wire.CallAuditRead, 0, &request, &page); err != nil {
-			return fmt.Errorf("reading the audit log from entry %d on: %w", next, err)
+			return l.refused(next, err)
 		}
 		if end == 0 {
 			header, err := audit.ParseHeader([]byte(page.Header))
@@ -102,6 +103,23 @@ func (l auditLines) each(fn func(line string) error) error {
 			return nil
 		}
 	}
+}
+
+// refused says which entries there are where the HSM has none of a number.
+func (l auditLines) refused(number uint64, err error) error {
+	err = fmt.Errorf("reading the audit log from entry %d on: %w", number, err)
+	var page wire.AuditReadReply
+	if cryptoki.Code(err) != cryptoki.CKR_ARGUMENTS_BAD || l.client.Do(wire.CallAuditRead, 0, &wire.AuditReadRequest{}, &page) != nil {
+		return err
+	}
+	header, failed := audit.ParseHeader([]byte(page.Header))
+	if failed != nil {
+		return err
+	}
+	if number < header.From {
+		return fmt.Errorf("%w: the log begins with entry %d, older ones were exported and cleared", err, header.From)
+	}
+	return fmt.Errorf("%w: the log ends with entry %d", err, page.Newest)
 }
 
 // showEntries prints a table. Its columns are as wide as each run of entries needs.
