@@ -174,7 +174,7 @@ func (app *application) expel(slot cryptoki.SlotID) {
 	delete(app.members, slot)
 	app.mu.Unlock()
 	if there {
-		m.Leave(false)
+		m.Expel()
 	}
 }
 

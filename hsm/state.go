@@ -102,9 +102,14 @@ func (h *HSM) refresh() error {
 			next.partitions[s.number] = p
 			continue
 		}
-		if next.partitions[s.number], err = partition.Open(h.config, s.partition); err != nil {
+		p, err := partition.Open(h.config, s.partition)
+		if err != nil {
 			return err
 		}
+		if before := last.partitions[s.number]; before != nil {
+			p.Succeed(before)
+		}
+		next.partitions[s.number] = p
 	}
 	for number, p := range last.partitions {
 		if next.partitions[number] != p {

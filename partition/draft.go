@@ -296,6 +296,21 @@ func (p *Partition) Record(w keystore.Writer, by Actor, role Role, r audit.Recor
 	return p.stranger(by).record(w, role, r)
 }
 
+// Succeed makes the permit epochs of the partition later than all of the one whose place in a
+// slot it takes: an application that knows a later one would take no permit any more.
+func (p *Partition) Succeed(before *Partition) {
+	before.mu.Lock()
+	defer before.mu.Unlock()
+	var most uint64
+	for m := range before.members {
+		most = max(most, m.epoch.Load())
+	}
+	p.epoch.Store(before.epoch.Load() + most + lastEpochs)
+}
+
+// lastEpochs is more than what goes with a partition that retires can move an epoch on.
+const lastEpochs = 1 << 24
+
 // Retire ends every session and login for good: the partition has been erased, or its
 // place is another's.
 func (p *Partition) Retire() {

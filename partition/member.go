@@ -113,6 +113,13 @@ func (m *Member) Leave(keepLogin bool) {
 	delete(p.members, m)
 }
 
+// Expel is Leave for an application that may come back as another member. The permit epochs
+// that it has seen are earlier then.
+func (m *Member) Expel() {
+	m.Leave(false)
+	m.partition.epoch.Add(m.epoch.Load())
+}
+
 // CloseAll closes the sessions that are open now (C_CloseAllSessions).
 func (m *Member) CloseAll() {
 	m.mu.Lock()
