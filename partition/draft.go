@@ -247,7 +247,7 @@ func (p *Partition) exists(r keystore.Reader) error {
 }
 
 // sweepBatch is how many records Sweep removes in one transaction.
-const sweepBatch = 500
+const sweepBatch = 2000
 
 // Sweep removes some of what an erased partition or an area left, and tells whether that
 // was all.

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"fmt"
 	"syscall"
 
@@ -17,10 +18,10 @@ import (
 // that began before an update still reads the pages which that has freed.
 
 // A step writes at most scrubWrites bytes and flushes them, and looks at most at scrubReads
-// bytes to find them: some 20 ms on a disk that is not fast (docs/rationale.md).
+// bytes to find them: as long as a commit takes, or little more (docs/rationale.md).
 const (
-	scrubWrites = 4 << 20
-	scrubReads  = 64 << 20
+	scrubWrites = 2 << 20
+	scrubReads  = 8 << 20
 )
 
 // span is a run of pages: the first, and the one behind the last.
@@ -68,7 +69,7 @@ func (s *Store) scrubFrom(page int) (next int, more bool, err error) {
 // dirty finds free pages that are not blank, from a page on, as many as one step may write.
 func (s *Store) dirty(btx *bolt.Tx, page int) (list []span, next int, more bool, err error) {
 	size := s.db.Info().PageSize
-	b := make([]byte, size)
+	b, zeros := make([]byte, size), make([]byte, size)
 	for write, read := 0, 0; write < scrubWrites && read < scrubReads; page++ {
 		info, err := btx.Page(page)
 		if err != nil || info == nil { // the end
@@ -81,7 +82,7 @@ func (s *Store) dirty(btx *bolt.Tx, page int) (list []span, next int, more bool,
 		if _, err := s.file.ReadAt(b, int64(page)*int64(size)); err != nil {
 			return nil, 0, false, err
 		}
-		if blank(b) {
+		if bytes.Equal(b, zeros) {
 			continue
 		}
 		write += size
@@ -92,15 +93,6 @@ func (s *Store) dirty(btx *bolt.Tx, page int) (list []span, next int, more bool,
 		}
 	}
 	return list, page, true, nil
-}
-
-func blank(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // fallocate's modes (fallocate(2)).
