@@ -50,7 +50,7 @@ static void initialise(void) {
     CHECK_RV(CKR_ARGUMENTS_BAD, C_GetInfo(NULL));
     CHECK_RV(CKR_OK, C_GetInfo(&info));
     CHECK(info.cryptokiVersion.major == 3 && memcmp(info.manufacturerID, "Tidelock        ", 16) == 0);
-    CHECK_RV(CKR_FUNCTION_NOT_SUPPORTED, C_SignRecoverInit(0, NULL, 0));
+    CHECK_RV(CKR_FUNCTION_NOT_SUPPORTED, C_MessageSignInit(0, NULL, 0));
     CHECK_RV(CKR_FUNCTION_NOT_PARALLEL, C_GetFunctionStatus(0));
     CHECK_RV(CKR_FUNCTION_NOT_PARALLEL, C_CancelFunction(0));
 }
