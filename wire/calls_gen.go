@@ -67,6 +67,8 @@ const (
 	CallFirmwareVersion          Call = 75
 	CallGetOperationState        Call = 76
 	CallSetOperationState        Call = 77
+	CallMessageBegin             Call = 78
+	CallMessageNext              Call = 79
 	CallHSMInfo                  Call = 100
 	CallPartitionList            Call = 101
 	CallStop                     Call = 102
@@ -158,6 +160,8 @@ var table = [...]callInfo{
 	{call: CallFirmwareVersion, name: "FirmwareVersion", request: func() Message { return new(FirmwareVersionRequest) }, reply: func() Message { return new(FirmwareVersionReply) }},
 	{call: CallGetOperationState, name: "GetOperationState", request: func() Message { return new(GetOperationStateRequest) }, reply: func() Message { return new(GetOperationStateReply) }},
 	{call: CallSetOperationState, name: "SetOperationState", request: func() Message { return new(SetOperationStateRequest) }, reply: func() Message { return new(SetOperationStateReply) }},
+	{call: CallMessageBegin, name: "MessageBegin", request: func() Message { return new(MessageBeginRequest) }, reply: func() Message { return new(MessageBeginReply) }},
+	{call: CallMessageNext, name: "MessageNext", request: func() Message { return new(MessageNextRequest) }, reply: func() Message { return new(MessageNextReply) }},
 	{call: CallHSMInfo, name: "HSMInfo", request: func() Message { return new(HSMInfoRequest) }, reply: func() Message { return new(HSMInfoReply) }},
 	{call: CallPartitionList, name: "PartitionList", request: func() Message { return new(PartitionListRequest) }, reply: func() Message { return new(PartitionListReply) }},
 	{call: CallStop, name: "Stop", request: func() Message { return new(StopRequest) }, reply: func() Message { return new(StopReply) }},

@@ -2695,6 +2695,114 @@ func (m *SetOperationStateReply) Parse(b []byte) error {
 	return d.end(CallSetOperationState, "reply")
 }
 
+// MessageBeginRequest is the body of the request of MessageBegin.
+type MessageBeginRequest struct {
+	Function    uint8
+	Mechanism   cryptoki.Mechanism
+	Key         uint64
+	IV          []byte
+	IVFixedBits uint64
+	IVGenerator uint64
+	TagBits     uint64
+	AAD         []byte
+}
+
+// AppendTo implements Message.
+func (m *MessageBeginRequest) AppendTo(b []byte) []byte {
+	b = appendU8(b, m.Function)
+	b = appendMechanism(b, &m.Mechanism)
+	b = appendU64(b, m.Key)
+	b = appendBytes(b, m.IV)
+	b = appendU64(b, m.IVFixedBits)
+	b = appendU64(b, m.IVGenerator)
+	b = appendU64(b, m.TagBits)
+	b = appendBytes(b, m.AAD)
+	return b
+}
+
+// Parse implements Message.
+func (m *MessageBeginRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Function = d.u8("function")
+	d.mechanism(&m.Mechanism, "mechanism")
+	m.Key = d.u64("key")
+	m.IV = d.bytes("iv")
+	m.IVFixedBits = d.u64("ivFixedBits")
+	m.IVGenerator = d.u64("ivGenerator")
+	m.TagBits = d.u64("tagBits")
+	m.AAD = d.bytes("aad")
+	return d.end(CallMessageBegin, "request")
+}
+
+// MessageBeginReply is the body of the reply of MessageBegin.
+type MessageBeginReply struct {
+	IV []byte
+}
+
+// AppendTo implements Message.
+func (m *MessageBeginReply) AppendTo(b []byte) []byte {
+	b = appendBytes(b, m.IV)
+	return b
+}
+
+// Parse implements Message.
+func (m *MessageBeginReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.IV = d.bytes("iv")
+	return d.end(CallMessageBegin, "reply")
+}
+
+// MessageNextRequest is the body of the request of MessageNext.
+type MessageNextRequest struct {
+	Function uint8
+	Data     []byte
+	Last     bool
+	Tag      []byte
+}
+
+// AppendTo implements Message.
+func (m *MessageNextRequest) AppendTo(b []byte) []byte {
+	b = appendU8(b, m.Function)
+	b = appendBytes(b, m.Data)
+	b = appendBool(b, m.Last)
+	b = appendBytes(b, m.Tag)
+	return b
+}
+
+// Parse implements Message.
+func (m *MessageNextRequest) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Function = d.u8("function")
+	m.Data = d.bytes("data")
+	m.Last = d.bool("last")
+	m.Tag = d.bytes("tag")
+	return d.end(CallMessageNext, "request")
+}
+
+// MessageNextReply is the body of the reply of MessageNext.
+type MessageNextReply struct {
+	Output []byte
+	Length uint64
+	Tag    []byte
+}
+
+// AppendTo implements Message.
+func (m *MessageNextReply) AppendTo(b []byte) []byte {
+	b = appendBytes(b, m.Output)
+	b = appendU64(b, m.Length)
+	b = appendBytes(b, m.Tag)
+	return b
+}
+
+// Parse implements Message.
+func (m *MessageNextReply) Parse(b []byte) error {
+	d := decoder{rest: b}
+	m.Output = d.bytes("output")
+	m.Length = d.u64("length")
+	m.Tag = d.bytes("tag")
+	return d.end(CallMessageNext, "reply")
+}
+
 // HSMInfoRequest is the body of the request of HSMInfo.
 type HSMInfoRequest struct{}
 

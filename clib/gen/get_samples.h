@@ -349,6 +349,20 @@ static bool get_set_operation_state(struct tl_view *v) {
            is_bool(m.parts, 3);
 }
 
+static bool get_message_begin(struct tl_view *v) {
+    struct tl_message_begin_reply m;
+    return tl_get_message_begin(v, &m) &&
+           is_bytes(m.iv, 0);
+}
+
+static bool get_message_next(struct tl_view *v) {
+    struct tl_message_next_reply m;
+    return tl_get_message_next(v, &m) &&
+           is_bytes(m.output, 0) &&
+           is_u64(m.length, 1) &&
+           is_bytes(m.tag, 2);
+}
+
 static bool get_hsm_info(struct tl_view *v) {
     struct tl_hsm_info_reply m;
     return tl_get_hsm_info(v, &m) &&
@@ -577,6 +591,8 @@ static const struct get_sample get_samples[] = {
     {"FirmwareVersion", TL_CALL_FIRMWARE_VERSION, get_firmware_version},
     {"GetOperationState", TL_CALL_GET_OPERATION_STATE, get_get_operation_state},
     {"SetOperationState", TL_CALL_SET_OPERATION_STATE, get_set_operation_state},
+    {"MessageBegin", TL_CALL_MESSAGE_BEGIN, get_message_begin},
+    {"MessageNext", TL_CALL_MESSAGE_NEXT, get_message_next},
     {"HSMInfo", TL_CALL_HSM_INFO, get_hsm_info},
     {"PartitionList", TL_CALL_PARTITION_LIST, get_partition_list},
     {"HSMSelfTest", TL_CALL_HSM_SELF_TEST, get_hsm_self_test},

@@ -485,6 +485,30 @@ static void put_set_operation_state(struct tl_buffer *b) {
     tl_put_set_operation_state(b, &m);
 }
 
+static void put_message_begin(struct tl_buffer *b) {
+    struct tl_message_begin_request m = {
+        .function = sample_u8(0),
+        .mechanism = sample_mechanism(1),
+        .key = sample_u64(2),
+        .iv = sample_bytes(3),
+        .iv_fixed_bits = sample_u64(4),
+        .iv_generator = sample_u64(5),
+        .tag_bits = sample_u64(6),
+        .aad = sample_bytes(7),
+    };
+    tl_put_message_begin(b, &m);
+}
+
+static void put_message_next(struct tl_buffer *b) {
+    struct tl_message_next_request m = {
+        .function = sample_u8(0),
+        .data = sample_bytes(1),
+        .last = sample_bool(2),
+        .tag = sample_bytes(3),
+    };
+    tl_put_message_next(b, &m);
+}
+
 static void put_hsm_init(struct tl_buffer *b) {
     struct tl_hsm_init_request m = {
         .label = sample_text(0),
@@ -625,6 +649,8 @@ static const struct put_sample put_samples[] = {
     {"FirmwareVersion", TL_CALL_FIRMWARE_VERSION, put_firmware_version},
     {"GetOperationState", TL_CALL_GET_OPERATION_STATE, put_get_operation_state},
     {"SetOperationState", TL_CALL_SET_OPERATION_STATE, put_set_operation_state},
+    {"MessageBegin", TL_CALL_MESSAGE_BEGIN, put_message_begin},
+    {"MessageNext", TL_CALL_MESSAGE_NEXT, put_message_next},
     {"HSMInit", TL_CALL_HSM_INIT, put_hsm_init},
     {"SetHSMPolicies", TL_CALL_SET_HSM_POLICIES, put_set_hsm_policies},
     {"AuditRead", TL_CALL_AUDIT_READ, put_audit_read},

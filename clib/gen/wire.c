@@ -620,6 +620,36 @@ bool tl_get_set_operation_state(struct tl_view *v, struct tl_set_operation_state
     return tl_view_end(v);
 }
 
+void tl_put_message_begin(struct tl_buffer *b, const struct tl_message_begin_request *m) {
+    tl_put_u8(b, m->function);
+    tl_put_mechanism(b, &m->mechanism);
+    tl_put_u64(b, m->key);
+    tl_put_bytes(b, m->iv);
+    tl_put_u64(b, m->iv_fixed_bits);
+    tl_put_u64(b, m->iv_generator);
+    tl_put_u64(b, m->tag_bits);
+    tl_put_bytes(b, m->aad);
+}
+
+bool tl_get_message_begin(struct tl_view *v, struct tl_message_begin_reply *m) {
+    m->iv = tl_get_bytes(v);
+    return tl_view_end(v);
+}
+
+void tl_put_message_next(struct tl_buffer *b, const struct tl_message_next_request *m) {
+    tl_put_u8(b, m->function);
+    tl_put_bytes(b, m->data);
+    tl_put_bool(b, m->last);
+    tl_put_bytes(b, m->tag);
+}
+
+bool tl_get_message_next(struct tl_view *v, struct tl_message_next_reply *m) {
+    m->output = tl_get_bytes(v);
+    m->length = tl_get_u64(v);
+    m->tag = tl_get_bytes(v);
+    return tl_view_end(v);
+}
+
 bool tl_get_hsm_info(struct tl_view *v, struct tl_hsm_info_reply *m) {
     m->label = tl_get_bytes(v);
     m->serial = tl_get_bytes(v);

@@ -72,6 +72,8 @@ enum {
     TL_CALL_FIRMWARE_VERSION = 75,
     TL_CALL_GET_OPERATION_STATE = 76,
     TL_CALL_SET_OPERATION_STATE = 77,
+    TL_CALL_MESSAGE_BEGIN = 78,
+    TL_CALL_MESSAGE_NEXT = 79,
     TL_CALL_HSM_INFO = 100,
     TL_CALL_PARTITION_LIST = 101,
     TL_CALL_STOP = 102,
@@ -829,6 +831,40 @@ struct tl_set_operation_state_reply {
 
 void tl_put_set_operation_state(struct tl_buffer *b, const struct tl_set_operation_state_request *m);
 bool tl_get_set_operation_state(struct tl_view *v, struct tl_set_operation_state_reply *m);
+
+struct tl_message_begin_request {
+    uint8_t function;
+    struct tl_mechanism mechanism;
+    uint64_t key;
+    struct tl_bytes iv;
+    uint64_t iv_fixed_bits;
+    uint64_t iv_generator;
+    uint64_t tag_bits;
+    struct tl_bytes aad;
+};
+
+struct tl_message_begin_reply {
+    struct tl_bytes iv;
+};
+
+void tl_put_message_begin(struct tl_buffer *b, const struct tl_message_begin_request *m);
+bool tl_get_message_begin(struct tl_view *v, struct tl_message_begin_reply *m);
+
+struct tl_message_next_request {
+    uint8_t function;
+    struct tl_bytes data;
+    bool last;
+    struct tl_bytes tag;
+};
+
+struct tl_message_next_reply {
+    struct tl_bytes output;
+    uint64_t length;
+    struct tl_bytes tag;
+};
+
+void tl_put_message_next(struct tl_buffer *b, const struct tl_message_next_request *m);
+bool tl_get_message_next(struct tl_view *v, struct tl_message_next_reply *m);
 
 struct tl_hsm_info_reply {
     struct tl_bytes label;
