@@ -182,6 +182,9 @@ type Statistics struct {
 	Uses         map[Use]uint64
 	Calls        map[CallCode]uint64
 	Partitions   []PartitionStatistics
+	// AuditEntries is how many entries the audit log has, AuditLimit with how many it is
+	// full.
+	AuditEntries, AuditLimit uint64
 }
 
 // PartitionStatistics are those of one partition, in order of slots; sizes are in bytes.
@@ -198,6 +201,11 @@ func (h *HSM) Statistics() (Statistics, error) {
 		Uptime: uint64(h.now().Sub(h.started).Seconds()), Applications: uint64(h.applications.count()),
 		Connections: uint64(h.links.Load()), Uses: h.statistics.uses.snapshot(), Calls: h.statistics.calls.snapshot(),
 	}
+	log, err := h.auditUsage()
+	if err != nil {
+		return Statistics{}, err
+	}
+	s.AuditEntries, s.AuditLimit = log.Entries(), log.Limit
 	for _, slot := range slices.Sorted(maps.Keys(now.partitions)) {
 		p := now.partitions[slot]
 		usage, err := p.Usage()

@@ -40,13 +40,15 @@ var (
 	objects      = prometheus.NewDesc("tidelock_partition_objects", "Token objects.", partitionLabels, nil)
 	used         = prometheus.NewDesc("tidelock_partition_used_bytes", "Room that objects take.", partitionLabels, nil)
 	total        = prometheus.NewDesc("tidelock_partition_size_bytes", "Room for objects.", partitionLabels, nil)
+	entries      = prometheus.NewDesc("tidelock_audit_entries", "Entries of the audit log.", nil, nil)
+	limit        = prometheus.NewDesc("tidelock_audit_entries_limit", "Entries with which the audit log is full, and the work stops.", nil, nil)
 
 	partitionLabels = []string{"slot", "partition"}
 )
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{operations, calls, applications, connections, uptime, sessions, objects, used, total} {
+	for _, d := range []*prometheus.Desc{operations, calls, applications, connections, uptime, sessions, objects, used, total, entries, limit} {
 		out <- d
 	}
 }
@@ -78,6 +80,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	send(applications, prometheus.GaugeValue, s.Applications)
 	send(connections, prometheus.GaugeValue, s.Connections)
 	send(uptime, prometheus.GaugeValue, s.Uptime)
+	send(entries, prometheus.GaugeValue, s.AuditEntries)
+	send(limit, prometheus.GaugeValue, s.AuditLimit)
 	for _, p := range s.Partitions {
 		labels := []string{strconv.FormatUint(p.Slot, 10), p.Label}
 		send(sessions, prometheus.GaugeValue, p.Sessions, labels...)

@@ -39,7 +39,7 @@ func get(t *testing.T, s source) (int, string) {
 
 func TestHandler(t *testing.T) {
 	status, body := get(t, source{statistics: hsm.Statistics{
-		Uptime: 77, Applications: 3, Connections: 5,
+		Uptime: 77, Applications: 3, Connections: 5, AuditEntries: 123, AuditLimit: 256,
 		Uses: map[hsm.Use]uint64{
 			{Function: hsm.UseFunction(mech.Sign), Mechanism: cryptoki.CKM_ECDSA}:                                       11,
 			{Function: hsm.UseFunction(mech.Sign), Mechanism: hsm.OtherMechanism, Code: cryptoki.CKR_MECHANISM_INVALID}: 2,
@@ -55,6 +55,7 @@ func TestHandler(t *testing.T) {
 		`tidelock_operations_total{code="CKR_MECHANISM_INVALID",function="sign",mechanism="other"} 2`,
 		`tidelock_calls_total{call="Login",code="CKR_PIN_INCORRECT"} 4`,
 		`tidelock_calls_total{call="other",code="CKR_FUNCTION_NOT_SUPPORTED"} 1`,
+		`tidelock_audit_entries 123`, `tidelock_audit_entries_limit 256`,
 		`tidelock_applications 3`, `tidelock_connections 5`, `tidelock_uptime_seconds 77`,
 		`tidelock_partition_sessions{partition="pay \"x\"",slot="2"} 1`,
 		`tidelock_partition_objects{partition="pay \"x\"",slot="2"} 9`,
