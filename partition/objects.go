@@ -304,7 +304,7 @@ func (s *Session) read(r *resident, t cryptoki.AttributeType) (value []byte, sta
 	switch {
 	case t == cryptoki.CKA_UNIQUE_ID:
 		return uniqueID(r.handle), object.Present, nil
-	case t == cryptoki.CKA_PUBLIC_KEY_INFO && isKey(r.object):
+	case t == cryptoki.CKA_PUBLIC_KEY_INFO && ofPair(r.object):
 		value, status = publicKeyInfo(r)
 		return value, status, nil
 	case s.partition.hidden(t):
