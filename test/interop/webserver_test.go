@@ -179,14 +179,12 @@ func copyModule(t *testing.T, module, dir string) string {
 	if !strings.HasPrefix(filepath.Base(module), "libtidelock") {
 		return module
 	}
-	for _, name := range []string{filepath.Base(module), "tidelock"} {
-		content, err := os.ReadFile(filepath.Join(filepath.Dir(module), name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o755); err != nil {
-			t.Fatal(err)
-		}
+	// Written by this process, the program could be open in a child that another test has
+	// just forked, and could not be executed then (ETXTBSY).
+	from := filepath.Dir(module)
+	copying := exec.Command("cp", filepath.Join(from, filepath.Base(module)), filepath.Join(from, "tidelock"), dir)
+	if out, err := copying.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 	return filepath.Join(dir, filepath.Base(module))
 }
