@@ -32,9 +32,16 @@ func (r *request) getAttributes(q *wire.GetAttributesRequest, p *wire.GetAttribu
 	if len(q.Types) > wire.MaxAttributes {
 		return cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "%d attributes in one call, at most %d", len(q.Types), wire.MaxAttributes)
 	}
-	return r.session.Attributes(cryptoki.ObjectHandle(q.Object), q.Types, func(s object.Status, value []byte) {
+	size := 0
+	err := r.session.Attributes(cryptoki.ObjectHandle(q.Object), q.Types, func(s object.Status, value []byte) {
+		size += len(value)
 		p.Values = append(p.Values, wire.Value{Status: uint8(s), Value: value})
 	})
+	// The values are the object's own memory until the reply is written.
+	if size > wire.MaxBody {
+		return cryptoki.Errorf(cryptoki.CKR_DEVICE_MEMORY, "attributes of %d bytes, and a reply has room for %d", size, wire.MaxBody)
+	}
+	return err
 }
 
 func (r *request) setAttributes(q *wire.SetAttributesRequest, _ *wire.SetAttributesReply) error {

@@ -431,6 +431,12 @@ func TestGetAttributes(t *testing.T) {
 	if len(v) != 2 || v[0].Status != 1 || len(v[0].Value) != 0 || string(v[1].Value) != "key" {
 		t.Errorf("the values are %v", v)
 	}
+	// What no reply could hold is not put together.
+	large := s.mustCreate(with(dataObject(false, false, "large"), cryptoki.CKA_VALUE, make([]byte, 1<<16)))
+	_, rv = s.get(large, slices.Repeat([]cryptoki.AttributeType{cryptoki.CKA_VALUE}, 15)...)
+	want(t, "15 large values", rv, cryptoki.CKR_OK)
+	_, rv = s.get(large, slices.Repeat([]cryptoki.AttributeType{cryptoki.CKA_VALUE}, 16)...)
+	want(t, "16 large values", rv, cryptoki.CKR_DEVICE_MEMORY)
 	// A template holds no more attributes than this, and so does the reply.
 	_, rv = s.get(key, make([]cryptoki.AttributeType, 257)...)
 	want(t, "257 attributes", rv, cryptoki.CKR_ARGUMENTS_BAD)
