@@ -220,6 +220,8 @@ func serverSeeds(t *testing.T) [][]byte {
 		add(conversation{}.call(CallUpdate).reply(seedOK, permit).reply(seedOK, output).reply(seedOK, output).reply(seedOK, output))
 		add(conversation{}.call(CallDrain).reply(seedOK, permit).reply(seedOK, &UpdateReply{}).reply(seedOK, &UpdateReply{}).
 			reply(seedOK, &UpdateReply{}).reply(seedOK, &UpdateReply{}).reply(seedOK, output))
+		one(CallUpdateBoth, permit, permit, output, output)
+		one(CallGetOperationState, permit, &GetOperationStateReply{State: b, Length: uint64(n)}, &SetOperationStateReply{})
 		one(CallMessageCrypt, &MessageInitReply{}, &MessageCryptReply{IV: b[:12], Output: b[:4], Tag: b[:16]})
 		one(CallMessageCrypt, &MessageInitReply{}, &MessageCryptReply{IV: b[:12], Output: b[:n-44], Tag: b[:n-32]})
 		one(CallMessageCrypt, &MessageInitReply{}, &MessageCryptReply{IV: b[:n-36], Output: b[:4], Tag: b[:16]})

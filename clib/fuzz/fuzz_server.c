@@ -299,6 +299,33 @@ static void parts(void) {
     C_SessionCancel(SESSION, CKF_ENCRYPT);
 }
 
+// both is parts that two operations take.
+static void both(void) {
+    CK_BYTE data[64] = {0};
+    CK_RV rv = C_EncryptInit(SESSION, &mechanism, 1);
+    if (rv == CKR_OK)
+        rv = C_DigestInit(SESSION, &mechanism);
+    for (int i = 0; i < 2 && rv == CKR_OK; i++) {
+        CK_ULONG length = ROOM;
+        CK_BYTE *output = bytes(ROOM);
+        rv = C_DigestEncryptUpdate(SESSION, data, sizeof data, output, &length);
+        give(rv, output, length);
+    }
+    C_SessionCancel(SESSION, CKF_ENCRYPT | CKF_DIGEST);
+}
+
+static void operation_state(void) {
+    CK_ULONG length = ROOM;
+    CK_BYTE *state = bytes(ROOM);
+    CK_RV rv = C_DigestInit(SESSION, &mechanism);
+    if (rv == CKR_OK)
+        rv = C_GetOperationState(SESSION, state, &length);
+    if (rv == CKR_OK)
+        (void)C_SetOperationState(SESSION, state, length < ROOM ? length : ROOM, 0, 0);
+    give(rv, state, length);
+    C_SessionCancel(SESSION, CKF_DIGEST);
+}
+
 // split is data longer than a frame, which goes in pieces.
 static void split(void) {
     static CK_BYTE data[3 * 8192];
@@ -404,6 +431,25 @@ static void apply(uint16_t call) {
         return;
     case TL_CALL_DRAIN:
         split();
+        return;
+    case TL_CALL_UPDATE_BOTH:
+        both();
+        return;
+    case TL_CALL_GET_OPERATION_STATE:
+    case TL_CALL_SET_OPERATION_STATE:
+        operation_state();
+        return;
+    case TL_CALL_UNWRAP_KEY:
+        C_UnwrapKey(SESSION, &mechanism, 1, (CK_BYTE *)"wrapped", 7, NULL, 0, &one);
+        return;
+    case TL_CALL_DERIVE_KEY:
+        C_DeriveKey(SESSION, &mechanism, 1, NULL, 0, &one);
+        return;
+    case TL_CALL_COPY_OBJECT:
+        C_CopyObject(SESSION, 1, NULL, 0, &one);
+        return;
+    case TL_CALL_AUTHORIZE_KEY:
+        CA_AuthorizeKey(SESSION, 1, (CK_BYTE *)"password", 8);
         return;
     case TL_CALL_GENERATE_KEY:
         C_GenerateKey(SESSION, &mechanism, NULL, 0, &one);
