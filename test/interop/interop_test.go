@@ -1,7 +1,7 @@
 // Package interop proves that programs which know nothing of Tidelock work with
-// it: OpenSC's pkcs11-tool, OpenSSL, NGINX, Java's TLS, Go's miekg/pkcs11 and
-// crypto11, and C programs that fork. Nothing here is skipped for want of a program: Debian's packages
-// that hold them are named in scripts/deps.sh.
+// it: OpenSC's pkcs11-tool, OpenSSL, NGINX, Apache, Java's TLS, signers of zones, files and
+// programs, Go's miekg/pkcs11 and crypto11, and C programs that fork. Nothing here is skipped for want
+// of a program: Debian's packages that hold them are named in scripts/deps.sh.
 //
 // TIDELOCK_TEST_MODULE names another PKCS#11 library to try, by which a failure
 // of Tidelock's and a peculiarity of the program are told apart:
