@@ -88,6 +88,11 @@ func testModel(t *testing.T, disk func(t *testing.T) Open) {
 					m = next
 				}
 			},
+			"scrub": func(rt *rapid.T) {
+				if err := s.Scrub(); err != nil {
+					rt.Fatal(err)
+				}
+			},
 			"reopen": func(rt *rapid.T) {
 				if err := s.Close(); err != nil {
 					rt.Fatal(err)

@@ -416,6 +416,7 @@ func testClosed(t *testing.T, open Open) {
 	for name, err := range map[string]error{
 		"View":   s.View(func(keystore.Reader) error { called = true; return nil }),
 		"Update": s.Update(func(keystore.Writer) error { called = true; return nil }),
+		"Scrub":  s.Scrub(),
 		"Close":  s.Close(),
 	} {
 		if !errors.Is(err, keystore.ErrClosed) {
