@@ -42,10 +42,11 @@ var (
 
 // Object identifiers of curves, in DER.
 var (
-	oidP256    = []byte{0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}
-	oidP384    = []byte{0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22}
-	oidP521    = []byte{0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23}
-	oidEd25519 = []byte{0x06, 0x03, 0x2b, 0x65, 0x70}
+	oidP256      = []byte{0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}
+	oidP384      = []byte{0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22}
+	oidP521      = []byte{0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23}
+	oidSecp256k1 = []byte{0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a}
+	oidEd25519   = []byte{0x06, 0x03, 0x2b, 0x65, 0x70}
 )
 
 var kinds = []kind{
@@ -67,9 +68,9 @@ var kinds = []kind{
 		uses: []use{useSign, useEncrypt, useWrap},
 	},
 	{
-		name: "ec", mechanism: cryptoki.CKM_EC_KEY_PAIR_GEN, sizes: []string{"p256", "p384", "p521"}, pair: true,
+		name: "ec", mechanism: cryptoki.CKM_EC_KEY_PAIR_GEN, sizes: []string{"p256", "p384", "p521", "secp256k1"}, pair: true,
 		particular: func(size string) cryptoki.Template {
-			curve := map[string][]byte{"p256": oidP256, "p384": oidP384, "p521": oidP521}[size]
+			curve := map[string][]byte{"p256": oidP256, "p384": oidP384, "p521": oidP521, "secp256k1": oidSecp256k1}[size]
 			return cryptoki.Template{{Type: cryptoki.CKA_EC_PARAMS, Value: curve}}
 		},
 		uses: []use{useSign},
@@ -136,10 +137,10 @@ func keyGenerateCommand() *cobra.Command {
 		Use:   "generate {aes|rsa|ec|ed25519}",
 		Short: "Make a key or a key pair in the HSM",
 		Long: `generate makes a key that stays in the partition, as the Crypto Officer. Sizes: aes
-256 (default), 192, 128; rsa 3072 (default), 2048, 4096; ec p256 (default), p384, p521.
-It is for one purpose: aes for encrypt (default) or wrap; rsa for sign (default), encrypt
-or wrap; ec and ed25519 for sign. The key is sensitive, and not extractable unless
---extractable says so, which cannot be said afterwards.`,
+256 (default), 192, 128; rsa 3072 (default), 2048, 4096; ec p256 (default), p384, p521,
+secp256k1. It is for one purpose: aes for encrypt (default) or wrap; rsa for sign
+(default), encrypt or wrap; ec and ed25519 for sign. The key is sensitive, and not
+extractable unless --extractable says so, which cannot be said afterwards.`,
 		Example: `  tidelock key generate ec --size p384 --label tls-2026
   tidelock key generate aes --label backup --id 01 --partition payments --pin-file co.pin`,
 		Args: cobra.ExactArgs(1),
