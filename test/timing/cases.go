@@ -34,8 +34,14 @@ func cases() ([]timing, error) {
 		}
 		all = append(all, wrap)
 	}
-	keys, err := koblitz()
-	return append(all, keys...), err
+	for _, more := range []func() ([]timing, error){koblitz, rsaCases, pins} {
+		cases, err := more()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, cases...)
+	}
+	return all, nil
 }
 
 func secretKey(t cryptoki.KeyType, value []byte) (mech.Key, error) {
@@ -74,7 +80,7 @@ func padding(value []byte, key mech.Key) timing {
 	}
 	m := cryptoki.NewBytes(cryptoki.CKM_AES_CBC_PAD, iv)
 	decrypt := func(last ...byte) func() { return once(mech.Decrypt, m, key, text(last...), nil) }
-	return timing{"CBC-PAD", []class{
+	return timing{"CBC-PAD", 0, []class{
 		{"padding of 0", decrypt(0)},
 		{"padding of 17", decrypt(17)},
 		{"its first byte wrong", decrypt(append([]byte{1}, bytes.Repeat([]byte{16}, 15)...)...)},
@@ -100,7 +106,7 @@ func tag(key mech.Key) timing {
 		change(b)
 		return once(mech.Verify, m, key, data, b)
 	}
-	return timing{"HMAC", []class{
+	return timing{"HMAC", 0, []class{
 		{"first byte wrong", verify(func(b []byte) { b[0] ^= 1 })},
 		{"last byte wrong", verify(func(b []byte) { b[len(b)-1] ^= 1 })},
 		{"all wrong", verify(func(b []byte) { rand.Read(b) })},
@@ -122,14 +128,14 @@ func keyWrap(t cryptoki.MechanismType, key mech.Key) (timing, error) {
 	}
 	noise := make([]byte, len(wrapped))
 	rand.Read(noise)
-	return timing{t.String(), []class{
+	return timing{t.String(), 0, []class{
 		{"first byte changed", unwrap(0)},
 		{"last byte changed", unwrap(len(wrapped) - 1)},
 		{"random", func() { _, _ = entry.Unwrap(&m, key, noise) }},
 	}}, nil
 }
 
-// pin is a wrong PIN beside one that is remembered; what is not remembered is hashed.
+// pin is a wrong PIN beside one that is remembered; what is not remembered is hashed: pins.
 func pin() timing {
 	v, c := seal.NewVerifier(), seal.Credential{Partition: 1, Role: cryptoki.CKU_USER, Epoch: 1}
 	right := secret.Copy([]byte("correct horse"))
@@ -138,7 +144,7 @@ func pin() timing {
 		p := secret.Copy([]byte(text))
 		return func() { v.Check(c, p) }
 	}
-	return timing{"PIN", []class{
+	return timing{"PIN", 0, []class{
 		{"first character wrong", check("xorrect horse")},
 		{"last character wrong", check("correct horsx")},
 		{"all wrong", check("xxxxxxxxxxxxx")},

@@ -1,6 +1,6 @@
 // Command timing measures whether the time of a refusal tells why it was refused:
 //
-//	go run ./test/timing [-n 20000]
+//	go run ./test/timing [-n 20000] [-run NAME]
 //
 // Each case has classes of input that must take the same time. They are measured in
 // process, in an order that chance gives, and compared by the rank-sum test of
@@ -18,6 +18,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -28,9 +29,11 @@ const (
 )
 
 // timing is a case: what is measured, and its classes of input. A class runs once per
-// call.
+// call. A case that takes long is measured less often than others: share divides the
+// number, where it is not 0.
 type timing struct {
 	name    string
+	share   int
 	classes []class
 }
 
@@ -40,7 +43,8 @@ type class struct {
 }
 
 func main() {
-	n := flag.Int("n", 20000, "measurements of each class")
+	n := flag.Int("n", 20000, "measurements of each class, less where one takes long")
+	only := flag.String("run", "", "the beginning of the names of the cases to measure")
 	flag.Parse()
 	cases, err := cases()
 	if err != nil {
@@ -49,7 +53,10 @@ func main() {
 	}
 	leaks := 0
 	for _, c := range cases {
-		samples := c.measure(*n)
+		if !strings.HasPrefix(c.name, *only) {
+			continue
+		}
+		samples := c.measure(max(100, *n/max(1, c.share)))
 		for i := range c.classes {
 			for j := range i {
 				p, shift := compare(samples[i], samples[j])
@@ -79,7 +86,7 @@ func (c timing) measure(n int) [][]time.Duration {
 		}
 	}
 	rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-	for _, i := range order[:min(len(order), 1000)] {
+	for _, i := range order[:min(len(order)/10, 1000)] {
 		c.classes[i].run() // warm
 	}
 	for _, i := range order {
