@@ -84,7 +84,7 @@ func (k rsaPrimes) parse() (mech.Key, error) {
 	})
 }
 
-// ordinary are primes of a key of a number of bits, made as any.
+// ordinary are primes of a key of a number of bits, made as any; the first is the larger one.
 func ordinary(bits int) (k rsaPrimes, err error) {
 	for {
 		if k.p, err = rand.Prime(rand.Reader, bits/2); err != nil {
@@ -93,7 +93,7 @@ func ordinary(bits int) (k rsaPrimes, err error) {
 		if k.q, err = rand.Prime(rand.Reader, bits/2); err != nil {
 			return k, err
 		}
-		if _, err := k.parse(); err == nil && k.p.Cmp(k.q) != 0 {
+		if _, err := k.parse(); err == nil && k.p.Cmp(k.q) > 0 {
 			return k, nil
 		}
 	}
