@@ -129,8 +129,6 @@ static void messages(CK_SLOT_ID slot) {
         expect("C_DecryptMessage", CKR_AEAD_DECRYPT_FAILED,
                p11->C_DecryptMessage(session, &parameter, sizeof parameter, aad, sizeof aad, sealed, n, back, &length));
     }
-    expect("C_EncryptMessageBegin", CKR_FUNCTION_NOT_SUPPORTED,
-           p11->C_EncryptMessageBegin(session, &parameter, sizeof parameter, aad, sizeof aad));
     expect("C_MessageEncryptFinal", CKR_OK, p11->C_MessageEncryptFinal(session));
     expect("C_MessageDecryptFinal", CKR_OK, p11->C_MessageDecryptFinal(session));
 }
