@@ -3,6 +3,7 @@ package hsm_test
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -25,19 +26,26 @@ func newHSMIn(t *testing.T, path string, d hsm.Development) *box {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	b := &box{t: t, store: &interposed{Store: store}, rootKey: secret.New(32), clock: time.Unix(1_800_000_000, 0)}
+	b := &box{t: t, store: &interposed{Store: store}, life: ticketLife, rootKey: secret.New(32), clock: time.Unix(1_800_000_000, 0)}
 	rand.Read(b.rootKey.Expose())
 	d.Label, d.SOPIN, d.PIN, d.Mode = "test", secret.Copy([]byte(soPIN)), secret.Copy([]byte(coPIN)), hsm.ModeTest
 	if err := hsm.CreateDevelopment(store, b.rootKey, d); err != nil {
 		t.Fatal(err)
 	}
+	b.startOn(b.store)
+	return b
+}
+
+// startOn starts the HSM on a store.
+func (b *box) startOn(s keystore.Store) {
+	b.t.Helper()
+	var err error
 	b.HSM, err = hsm.Open(hsm.Config{
-		Store: b.store, Answers: []secret.Bytes{b.rootKey}, Now: func() time.Time { return b.clock }, Log: slog.New(slog.DiscardHandler),
+		Store: s, Answers: []secret.Bytes{b.rootKey}, Now: func() time.Time { return b.clock }, Log: slog.New(slog.DiscardHandler), TicketLife: b.life,
 	})
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	return b
 }
 
 // sealed are the values of a table below a prefix.
@@ -147,5 +155,35 @@ func TestNothingIsLeftInTheFile(t *testing.T) {
 				t.Errorf("%d of %d erased records are in the file", n, len(gone))
 			}
 		})
+	}
+}
+
+// unscrubbed is a store whose server ends before it overwrites anything.
+type unscrubbed struct{ keystore.Store }
+
+func (unscrubbed) Scrub() error { return errors.New("the plug was pulled") }
+
+// What a server swept and did not overwrite any more is the next one's to overwrite.
+func TestNothingIsLeftByAnEarlierServer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	b := newHSMIn(t, path, hsm.Development{})
+	co := b.user()
+	co.mustCreate(dataObject(true, true, "object"))
+	co.must(co.close())
+	mark := b.sealed(keystore.TableObject)[0][8:32]
+	inFile := func() bool {
+		file, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Contains(file, mark)
+	}
+	b.startOn(unscrubbed{b.store})
+	if so := b.officer(); so.deletePartition(0) == cryptoki.CKR_OK || len(b.sealed(keystore.TableObject)) != 0 || !inFile() {
+		t.Fatal("the object was not swept, or overwritten all the same")
+	}
+	b.startOn(b.store)
+	if inFile() {
+		t.Error("the next server leaves the object in the file")
 	}
 }
