@@ -1,4 +1,5 @@
-// Command timing measures whether the time of a refusal tells why it was refused:
+// Command timing measures whether the time of an operation tells why it was refused, or
+// anything of its key:
 //
 //	go run ./test/timing [-n 20000] [-run NAME]
 //
