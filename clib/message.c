@@ -1,7 +1,10 @@
 // C_MessageEncryptInit, C_EncryptMessage, C_MessageEncryptFinal, and the same for
 // decryption: AES-GCM, whose parameter comes with each message. Init asks the server
 // whether mechanism and key go together and keeps both here; a message is one round
-// trip and has all checks made again, so that nothing is to be ended there.
+// trip and has all checks made again, so that nothing is to be ended there. Messages in parts
+// are in messagepart.c.
+#include "message.h"
+
 #include <string.h>
 
 #include "call.h"
@@ -50,10 +53,25 @@ static CK_RV begin(struct tl_entry *entry, enum tl_function function, const CK_M
     return rv;
 }
 
-static CK_RV end(struct tl_entry *entry, enum tl_function function) {
+// abandon has the server forget a message that has begun. When it cannot be reached, it
+// does with the next one, or the session.
+static void abandon(struct tl_entry *entry, enum tl_function function) {
+    enum { MESSAGE_ENCRYPT = 14, MESSAGE_DECRYPT }; // the wire's
+    struct tl_call call;
+    uint64_t message = UINT64_C(1) << (function == TL_ENCRYPT ? MESSAGE_ENCRYPT : MESSAGE_DECRYPT);
+    if (tl_call_begin(&call, entry->state, entry->session, TL_CALL_OPERATION_CANCEL, TL_REPEAT) != CKR_OK)
+        return;
+    tl_put_operation_cancel(call.out, &(struct tl_operation_cancel_request){.functions = message});
+    (void)tl_call_run(&call);
+    tl_call_end(&call);
+}
+
+CK_RV tl_message_end(struct tl_entry *entry, enum tl_function function) {
     struct tl_messages *messages = messages_of(entry, function);
     if (!messages->active)
         return CKR_OPERATION_NOT_INITIALIZED;
+    if (messages->begun)
+        abandon(entry, function);
     *messages = (struct tl_messages){0};
     return CKR_OK;
 }
@@ -66,7 +84,7 @@ static CK_RV init(CK_SESSION_HANDLE session, enum tl_function function, const CK
     if (rv != CKR_OK)
         return rv;
     pthread_mutex_lock(&entry.session->lock);
-    rv = mechanism == NULL ? end(&entry, function) : begin(&entry, function, mechanism, key);
+    rv = mechanism == NULL ? tl_message_end(&entry, function) : begin(&entry, function, mechanism, key);
     pthread_mutex_unlock(&entry.session->lock);
     tl_leave(&entry);
     return rv;
@@ -91,6 +109,13 @@ static bool readable(const CK_GCM_MESSAGE_PARAMS *p) {
            (p->pTag != NULL || p->ulTagBits == 0);
 }
 
+CK_RV tl_message_parameter(const void *parameter, CK_ULONG length, CK_GCM_MESSAGE_PARAMS *p) {
+    if (parameter == NULL || length != sizeof *p)
+        return CKR_MECHANISM_PARAM_INVALID;
+    memcpy(p, parameter, sizeof *p);
+    return readable(p) ? CKR_OK : CKR_MECHANISM_PARAM_INVALID;
+}
+
 // take copies the result of a message to where the program wants it.
 static CK_RV take(const struct tl_message_crypt_reply *reply, enum tl_function function, const struct message *m,
                   const CK_GCM_MESSAGE_PARAMS *p) {
@@ -112,12 +137,12 @@ static CK_RV crypt(struct tl_entry *entry, enum tl_function function, const stru
     const struct tl_messages *messages = messages_of(entry, function);
     if (!messages->active)
         return CKR_OPERATION_NOT_INITIALIZED;
+    if (messages->begun)
+        return CKR_OPERATION_ACTIVE;
     CK_GCM_MESSAGE_PARAMS p;
-    if (m->parameter == NULL || m->parameter_length != sizeof p)
-        return CKR_MECHANISM_PARAM_INVALID;
-    memcpy(&p, m->parameter, sizeof p);
-    if (!readable(&p))
-        return CKR_MECHANISM_PARAM_INVALID;
+    CK_RV rv = tl_message_parameter(m->parameter, m->parameter_length, &p);
+    if (rv != CKR_OK)
+        return rv;
     // The ciphertext is as long as the plaintext; the tag is in the parameter.
     if (m->output == NULL || *m->output_length < m->data.length) {
         *m->output_length = m->data.length;
@@ -131,7 +156,7 @@ static CK_RV crypt(struct tl_entry *entry, enum tl_function function, const stru
     struct tl_call call;
     struct tl_message_crypt_reply reply;
     // Neither leaves anything behind at the server.
-    CK_RV rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_MESSAGE_CRYPT, TL_REPEAT);
+    rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_MESSAGE_CRYPT, TL_REPEAT);
     if (rv != CKR_OK)
         return rv;
     CK_MECHANISM mechanism = {.mechanism = messages->mechanism};

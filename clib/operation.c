@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "message.h"
 
 // ASK as a capacity asks for the length of an output only.
 static const uint64_t ASK = UINT64_MAX;
@@ -604,9 +605,9 @@ CK_RV tl_operation_cancel(struct tl_entry *entry, CK_FLAGS flags) {
         if ((flags & flag_of[f]) != 0 && cancel(entry, (enum tl_function)f) != CKR_OK)
             rv = CKR_OPERATION_CANCEL_FAILED;
     if ((flags & CKF_MESSAGE_ENCRYPT) != 0)
-        entry->session->messages[TL_ENCRYPT].active = false;
+        (void)tl_message_end(entry, TL_ENCRYPT);
     if ((flags & CKF_MESSAGE_DECRYPT) != 0)
-        entry->session->messages[TL_DECRYPT].active = false;
+        (void)tl_message_end(entry, TL_DECRYPT);
     if ((flags & CKF_FIND_OBJECTS) != 0)
         tl_search_forget(&entry->session->search);
     pthread_mutex_unlock(&entry->session->lock);

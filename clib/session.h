@@ -40,9 +40,12 @@ struct tl_operation {
 };
 
 // tl_messages are the messages of one function, from C_MessageEncryptInit or its like on.
-// The server keeps nothing of them.
+// The server keeps nothing of them but one that has begun.
 struct tl_messages {
     bool active;
+    bool begun;        // a message in parts
+    uint64_t length;   // of the parts so far
+    uint64_t tag_bits; // of the message in parts
     uint64_t mechanism;
     uint64_t key;
 };

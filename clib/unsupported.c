@@ -20,16 +20,6 @@
 ANSWER(CKR_FUNCTION_NOT_PARALLEL, C_GetFunctionStatus, CK_SESSION_HANDLE session)
 ANSWER(CKR_FUNCTION_NOT_PARALLEL, C_CancelFunction, CK_SESSION_HANDLE session)
 
-UNSUPPORTED(C_EncryptMessageBegin, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen,
-            CK_BYTE_PTR pAssociatedData, CK_ULONG ulAssociatedDataLen)
-UNSUPPORTED(C_EncryptMessageNext, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen,
-            CK_BYTE_PTR pPlaintextPart, CK_ULONG ulPlaintextPartLen, CK_BYTE_PTR pCiphertextPart, CK_ULONG_PTR
-            pulCiphertextPartLen, CK_FLAGS flags)
-UNSUPPORTED(C_DecryptMessageBegin, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen,
-            CK_BYTE_PTR pAssociatedData, CK_ULONG ulAssociatedDataLen)
-UNSUPPORTED(C_DecryptMessageNext, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen,
-            CK_BYTE_PTR pCiphertextPart, CK_ULONG ulCiphertextPartLen, CK_BYTE_PTR pPlaintextPart, CK_ULONG_PTR
-            pulPlaintextPartLen, CK_FLAGS flags)
 UNSUPPORTED(C_MessageSignInit, CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hKey)
 UNSUPPORTED(C_SignMessage, CK_SESSION_HANDLE hSession, CK_VOID_PTR pParameter, CK_ULONG ulParameterLen, CK_BYTE_PTR
             pData, CK_ULONG ulDataLen, CK_BYTE_PTR pSignature, CK_ULONG_PTR pulSignatureLen)

@@ -228,6 +228,8 @@ func TestEveryCall(t *testing.T) {
 	s.must(only(s.updateBoth(mech.Encrypt, mech.Digest, []byte("part"), anyRoom)))
 	s.must(s.cancel(mech.Encrypt))
 	s.must(only(s.restore(s.saved())))
+	s.must(only(s.messageBegin(mech.Encrypt, key, make([]byte, 12), uint64(cryptoki.CKG_GENERATE))))
+	s.must(only(s.messageNext(mech.Encrypt, []byte("part"), true, nil)))
 	s.must(s.cancel(mech.Digest))
 
 	s.testKeyCalls()

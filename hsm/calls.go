@@ -58,6 +58,8 @@ func init() {
 		wire.CallDigestKey:       on(needUse, (*request).digestKey),
 		wire.CallMessageCrypt:    on(needUse, (*request).messageCrypt),
 		wire.CallMessageInit:     on(needUse, (*request).messageInit),
+		wire.CallMessageBegin:    on(needUse, (*request).messageBegin),
+		wire.CallMessageNext:     on(needUse, (*request).messageNext),
 		wire.CallGenerateRandom:  on(needUse, (*request).generateRandom),
 		wire.CallSeedRandom:      on(needUse, (*request).seedRandom),
 

@@ -73,7 +73,7 @@ func (r *request) drain(q *wire.DrainRequest, p *wire.DrainReply) error {
 }
 
 func (r *request) operationCancel(q *wire.OperationCancelRequest, _ *wire.OperationCancelReply) error {
-	for f := mech.Encrypt; f <= mech.VerifyRecover; f++ {
+	for f := mech.Encrypt; f <= mech.MessageDecrypt; f++ {
 		if q.Functions&(1<<f) != 0 {
 			r.session.Cancel(f)
 		}

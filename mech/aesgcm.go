@@ -36,7 +36,7 @@ var aesGCM = []Mechanism{
 		MultiPart: true,
 		Collects:  true,
 		Approved:  true,
-	}, startGCM), messageGCM),
+	}, startGCM), messageGCM, beginGCM),
 }
 
 func startGCM(f Function, p *cryptoki.Mechanism, key *aesKey) (Operation, error) {

@@ -46,19 +46,31 @@ type Sealed struct {
 // A key then encrypts 2^32 messages (8.3), which a Budget counts.
 const gcmLeastRandom = 96
 
-// messages completes a table entry with Message, whose checks are those of keyed, and
-// the flags for it.
-func messages[K Key](m Mechanism, do func(f Function, m *Message, key K) (Sealed, error)) Mechanism {
+// messages completes a table entry with Message and MessageBegin, whose checks are those of
+// keyed, and the flags for them.
+func messages[K Key](m Mechanism, do func(f Function, m *Message, key K) (Sealed, error),
+	begin func(f Function, m *Message, key K) (MessageParts, []byte, error),
+) Mechanism {
 	m.Flags |= cryptoki.CKF_MESSAGE_ENCRYPT | cryptoki.CKF_MESSAGE_DECRYPT
-	m.Message = func(f Function, message *Message, key Key) (Sealed, error) {
+	check := func(f Function, key Key) (k K, err error) {
 		if err := m.offers(f); err != nil {
-			return Sealed{}, err
+			return k, err
 		}
-		k, err := fitting[K](&m, key, f == Decrypt)
+		return fitting[K](&m, key, f == Decrypt)
+	}
+	m.Message = func(f Function, message *Message, key Key) (Sealed, error) {
+		k, err := check(f, key)
 		if err != nil {
 			return Sealed{}, err
 		}
 		return do(f, message, k)
+	}
+	m.MessageBegin = func(f Function, message *Message, key Key) (MessageParts, []byte, error) {
+		k, err := check(f, key)
+		if err != nil {
+			return nil, nil, err
+		}
+		return begin(f, message, k)
 	}
 	return m
 }
@@ -70,26 +82,38 @@ func messageGCM(f Function, m *Message, k *aesKey) (Sealed, error) {
 	if f == Decrypt {
 		return k.openMessage(m)
 	}
-	switch m.Generator {
-	case cryptoki.CKG_NO_GENERATE:
+	generates, err := m.generates()
+	switch {
+	case err != nil:
+		return Sealed{}, err
+	case !generates:
 		return k.sealMessage(m, slices.Clone(m.IV))
-	case cryptoki.CKG_GENERATE, cryptoki.CKG_GENERATE_RANDOM:
-	default:
-		// A counter would have to be kept for each key, durably.
-		return Sealed{}, badParameter("IV generator %d; CKG_NO_GENERATE, CKG_GENERATE and CKG_GENERATE_RANDOM are possible", m.Generator)
-	}
-	if bits := uint64(8 * len(m.IV)); m.FixedBits > bits || bits-m.FixedBits < gcmLeastRandom {
-		return Sealed{}, badParameter("an IV of %d bits, %d of them fixed, where at least %d are generated", bits, m.FixedBits, gcmLeastRandom)
-	}
-	if m.Budget != nil {
-		if err := m.Budget.Take(); err != nil {
-			return Sealed{}, err
-		}
-	}
-	if len(m.IV) == gcmUsualIV {
+	case len(m.IV) == gcmUsualIV:
 		return k.sealRandom(m)
 	}
 	return k.sealMessage(m, generateIV(m.IV, int(m.FixedBits)))
+}
+
+// generates tells whether an IV is to be generated for the message, which it then has taken
+// from the budget. Error besides those of the budget: CKR_MECHANISM_PARAM_INVALID.
+func (m *Message) generates() (bool, error) {
+	switch m.Generator {
+	case cryptoki.CKG_NO_GENERATE:
+		return false, nil
+	case cryptoki.CKG_GENERATE, cryptoki.CKG_GENERATE_RANDOM:
+	default:
+		// A counter would have to be kept for each key, durably.
+		return false, badParameter("IV generator %d; CKG_NO_GENERATE, CKG_GENERATE and CKG_GENERATE_RANDOM are possible", m.Generator)
+	}
+	if bits := uint64(8 * len(m.IV)); m.FixedBits > bits || bits-m.FixedBits < gcmLeastRandom {
+		return false, badParameter("an IV of %d bits, %d of them fixed, where at least %d are generated", bits, m.FixedBits, gcmLeastRandom)
+	}
+	if m.Budget != nil {
+		if err := m.Budget.Take(); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // generateIV returns an IV whose first fixed bits are those of iv; the others are random.

@@ -26,6 +26,9 @@ const (
 	Verify
 	SignRecover
 	VerifyRecover
+	// A message in parts, which is an operation beside the others.
+	MessageEncrypt Function = 14
+	MessageDecrypt Function = 15
 )
 
 // Rule tells how long the output of a one-part operation is.
@@ -82,6 +85,10 @@ type Mechanism struct {
 	// parameter comes with it. It answers as Start, and CKR_AEAD_DECRYPT_FAILED. Nil where the
 	// mechanism has no messages.
 	Message func(f Function, m *Message, key Key) (Sealed, error)
+	// MessageBegin begins a message of C_EncryptMessageBegin or C_DecryptMessageBegin, without
+	// Data and Tag, and returns the IV that an encryption uses, which is the caller's. It answers as
+	// Message. Nil where that is.
+	MessageBegin func(f Function, m *Message, key Key) (MessageParts, []byte, error)
 	// Generate makes the value attributes of a secret key from what the template
 	// says: CKR_TEMPLATE_INCOMPLETE, CKR_ATTRIBUTE_VALUE_INVALID. The caller owns the
 	// result and wipes it. Nil where the mechanism generates none.

@@ -67,6 +67,9 @@ var flagOf = [...]cryptoki.Flags{
 	mech.Verify:        cryptoki.CKF_VERIFY,
 	mech.SignRecover:   cryptoki.CKF_SIGN_RECOVER,
 	mech.VerifyRecover: cryptoki.CKF_VERIFY_RECOVER,
+
+	mech.MessageEncrypt: cryptoki.CKF_ENCRYPT,
+	mech.MessageDecrypt: cryptoki.CKF_DECRYPT,
 }
 
 // Init is C_EncryptInit and its siblings: all checks of

@@ -28,7 +28,7 @@ type Session struct {
 	mu sync.Mutex
 	// operations has one place for each function, so that an application may digest
 	// and sign at the same time, as PKCS#11 section 5.1 allows a library to permit.
-	operations [mech.VerifyRecover + 1]*operation // guarded by mu
+	operations [mech.MessageDecrypt + 1]*operation // guarded by mu
 }
 
 // MaxSessions bounds the sessions that one application may have open on one

@@ -15,6 +15,9 @@ var functionNames = [...]string{
 	mech.Verify:        "verify",
 	mech.SignRecover:   "sign with recovery",
 	mech.VerifyRecover: "verify with recovery",
+
+	mech.MessageEncrypt: "encrypt",
+	mech.MessageDecrypt: "decrypt",
 }
 
 // logUse writes an entry about the use of a key, if there is to be one: for a key with

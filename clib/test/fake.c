@@ -366,6 +366,59 @@ static uint32_t message_crypt(struct tl_view *v, struct tl_buffer *b) {
     return CKR_OK;
 }
 
+// A message in parts inverts its data, up to PIECE bytes in a reply; the tag is the checksum.
+static uint32_t message_begin(struct operation *all, struct tl_view *v, struct tl_buffer *b) {
+    uint8_t iv[256];
+    unsigned function = tl_get_u8(v);
+    skip_mechanism(v);
+    if (tl_get_u64(v) != FAKE_KEY)
+        return CKR_KEY_HANDLE_INVALID;
+    struct tl_bytes given = tl_get_bytes(v);
+    tl_get_u64(v); // fixed bits
+    memcpy(iv, given.data, given.length);
+    if (function == 1 && tl_get_u64(v) != CKG_NO_GENERATE)
+        memset(iv, FAKE_OBJECT, given.length);
+    struct operation *o = &all[function == 1 ? 6 : 7];
+    free(o->pending);
+    *o = (struct operation){.active = true};
+    tl_put_bytes(b, (struct tl_bytes){iv, given.length});
+    return CKR_OK;
+}
+
+static uint32_t message_next(struct operation *all, struct tl_view *v, struct tl_buffer *b) {
+    uint8_t tag[16];
+    unsigned function = tl_get_u8(v);
+    struct tl_bytes data = tl_get_bytes(v);
+    bool last = tl_get_bool(v);
+    struct tl_bytes brought = tl_get_bytes(v);
+    struct operation *o = &all[function == 1 ? 6 : 7];
+    if (!o->active)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    o->pending = realloc(o->pending, o->left + data.length + 1);
+    for (size_t i = 0; i < data.length; i++) {
+        uint8_t plain = function == 1 ? data.data[i] : (uint8_t)~data.data[i];
+        o->sum = sum_of(o->sum, (struct tl_bytes){&plain, 1});
+        o->pending[o->left++] = (uint8_t)~data.data[i];
+    }
+    size_t all_of_it = last ? o->left : 0, now = all_of_it < PIECE ? all_of_it : PIECE;
+    memset(tag, o->sum, sizeof tag);
+    if (last && function == 2 && (brought.length != sizeof tag || memcmp(brought.data, tag, sizeof tag) != 0)) {
+        o->active = false;
+        o->left = 0;
+        return CKR_AEAD_DECRYPT_FAILED;
+    }
+    tl_put_bytes(b, (struct tl_bytes){o->pending, now});
+    tl_put_u64(b, all_of_it);
+    tl_put_bytes(b, (struct tl_bytes){tag, last && function == 1 ? sizeof tag : 0});
+    if (last) {
+        memmove(o->pending, o->pending + now, o->left - now);
+        o->left -= now;
+        o->ending = true;
+        o->active = o->left > 0;
+    }
+    return CKR_OK;
+}
+
 static uint32_t digest_key(struct operation *o, struct tl_view *v) {
     uint8_t key = (uint8_t)tl_get_u64(v);
     if (!o->active)
@@ -676,6 +729,10 @@ static uint32_t in_session(const struct tl_header *h, struct tl_view *v, struct 
         return new_key(v, b, false);
     case TL_CALL_MESSAGE_INIT:
         return message_init(v);
+    case TL_CALL_MESSAGE_BEGIN:
+        return message_begin(all, v, b);
+    case TL_CALL_MESSAGE_NEXT:
+        return message_next(all, v, b);
     case TL_CALL_MESSAGE_CRYPT:
         return message_crypt(v, b);
     case TL_CALL_DIGEST_KEY:

@@ -3,7 +3,7 @@
 # server does not hold the tests up. With FAKE_AREA replies go
 # through shared memory, also those of a caller who is alone.
 
-CLIB_TESTS := general settings role vendor authorize operation dual opstate recover fault fork thread wrap message
+CLIB_TESTS := general settings role vendor authorize operation dual opstate recover fault fork thread wrap message messagepart
 TEST_FLAGS := -g -O1 -fno-omit-frame-pointer -DTL_PATIENCE_SECONDS=1 -DTL_RETURN_SECONDS=1 -DTL_SHARE_FROM=1 \
 	'-DTL_HOST_SETTINGS="host-client.conf"'
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -DTL_HEAP
