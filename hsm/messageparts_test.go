@@ -133,6 +133,13 @@ func TestMessagesInPartsAreBounded(t *testing.T) {
 	s := b.user()
 	key := s.aesKey(true, "key")
 	part := make([]byte, 1<<20-1024)
+	for range 6 { // one in the place of the other
+		s.must(only(s.messageBegin(mech.Encrypt, key, make([]byte, 12), 0)))
+		for range 16 {
+			s.must(only(s.messageNext(mech.Encrypt, part, false, nil)))
+		}
+	}
+	s.must(s.cancel(mech.MessageEncrypt))
 	kept := 0
 	for range 8 {
 		o := s.client.open(readWrite)
