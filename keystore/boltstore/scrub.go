@@ -12,7 +12,8 @@ import (
 // another update needs the page. Scrub overwrites free pages with zeros where they lie,
 // which a fresh copy of the file would not do: the blocks of the old file would be the file
 // system's, unwritten. Nothing reachable uses a free page, so a crash at any point leaves
-// the store as it was.
+// the store as it was. What an update that was cut off has written behind the pages of the
+// newest state, copies of older records among it, is overwritten like free pages.
 //
 // It goes through the file in steps, each of them without a transaction beside it: a view
 // that began before an update still reads the pages which that has freed.
@@ -66,16 +67,25 @@ func (s *Store) scrubFrom(page int) (next int, more bool, err error) {
 	return next, more, nil
 }
 
-// dirty finds free pages that are not blank, from a page on, as many as one step may write.
+// dirty finds pages that nothing reaches and that are not blank, from a page on, as many as
+// one step may write.
 func (s *Store) dirty(btx *bolt.Tx, page int) (list []span, next int, more bool, err error) {
+	file, err := s.file.Stat()
+	if err != nil {
+		return nil, 0, false, err
+	}
 	size := s.db.Info().PageSize
+	end := int(file.Size() / int64(size))
 	b, zeros := make([]byte, size), make([]byte, size)
 	for write, read := 0, 0; write < scrubWrites && read < scrubReads; page++ {
-		info, err := btx.Page(page)
-		if err != nil || info == nil { // the end
-			return list, page, false, err
+		if page >= end {
+			return list, page, false, nil
 		}
-		if info.Type != "free" {
+		info, err := btx.Page(page)
+		if err != nil {
+			return nil, 0, false, err
+		}
+		if info != nil && info.Type != "free" { // nil behind the newest state's pages
 			continue
 		}
 		read += size

@@ -239,3 +239,53 @@ func TestScrubFails(t *testing.T) {
 		t.Errorf("%v, and the store is %v", err, s.Failed())
 	}
 }
+
+// An update that a crash cut off has written pages behind all that the store reaches, with
+// copies of records that were there before. When these are deleted, the copies go too.
+func TestScrubBehindTheEnd(t *testing.T) {
+	s, path := newStore(t)
+	values := unique(t, s, 500)
+	var cut []byte
+	onWrite(s.db, func(write writeFunc, b []byte, offset int64) (int, error) {
+		if offset < int64(2*os.Getpagesize()) { // a meta page, behind all others
+			var err error
+			if cut, err = os.ReadFile(path); err != nil {
+				t.Error(err)
+			}
+		}
+		return write(b, offset)
+	})
+	// It writes every page anew, and there is no free room for that.
+	err := s.Update(func(w keystore.Writer) error {
+		for i := range 500 {
+			if err := w.Put(keystore.TableObject, fmt.Appendf(nil, "%06d+", i), make([]byte, 100)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "cut")
+	if err := os.WriteFile(path, cut, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	remove(t, c, 0, 500)
+	scrub(t, c)
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range values {
+		if bytes.Contains(file, v) {
+			t.Fatalf("record %d was deleted and is in the file", i)
+		}
+	}
+	unique(t, c, 2000) // the store grows into what was given back
+}
