@@ -175,7 +175,8 @@ func TestPublicKeyInfo(t *testing.T) {
 	if got := s.value(private, cryptoki.CKA_PUBLIC_KEY_INFO); !bytes.Equal(got, info) {
 		t.Errorf("the private half tells %x, the public one %x", got, info)
 	}
-	want(t, "to be set", s.set(public, attrs(cryptoki.CKA_PUBLIC_KEY_INFO, info)), cryptoki.CKR_ATTRIBUTE_READ_ONLY)
+	want(t, "to be set as it is", s.set(public, attrs(cryptoki.CKA_PUBLIC_KEY_INFO, info)), cryptoki.CKR_OK)
+	want(t, "to be set otherwise", s.set(public, attrs(cryptoki.CKA_PUBLIC_KEY_INFO, info[1:])), cryptoki.CKR_ATTRIBUTE_VALUE_INVALID)
 	_, rv = s.get(s.aes(), cryptoki.CKA_PUBLIC_KEY_INFO)
 	want(t, "of a secret key", rv, cryptoki.CKR_ATTRIBUTE_TYPE_INVALID)
 }
