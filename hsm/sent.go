@@ -52,6 +52,8 @@ func output(m wire.Message) []byte {
 		return p.Output
 	case *wire.MessageCryptReply:
 		return p.Output
+	case *wire.MessageNextReply:
+		return p.Output
 	case *wire.GenerateRandomReply:
 		return p.Random
 	}

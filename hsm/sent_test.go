@@ -2,11 +2,13 @@ package hsm_test
 
 import (
 	"bytes"
+	"reflect"
 	"runtime"
 	"testing"
 	"weak"
 
 	"tidelock.dev/tidelock/cryptoki"
+	"tidelock.dev/tidelock/hsm"
 	"tidelock.dev/tidelock/mech"
 	"tidelock.dev/tidelock/wire"
 )
@@ -52,5 +54,22 @@ func TestSentWipesOutput(t *testing.T) {
 	s.link.Sent()
 	if !bytes.Equal(output, make([]byte, len(plain))) {
 		t.Errorf("%q is still there", output)
+	}
+}
+
+// There is no reply with an output that Sent does not know of.
+func TestSentKnowsEveryOutput(t *testing.T) {
+	for _, call := range wire.Calls() {
+		m := call.NewReply()
+		for _, name := range []string{"Output", "Random"} {
+			field := reflect.ValueOf(m).Elem().FieldByName(name)
+			if !field.IsValid() {
+				continue
+			}
+			field.SetBytes([]byte("output"))
+			if hsm.OutputOf(m) == nil {
+				t.Errorf("%v: the output is not wiped", call)
+			}
+		}
 	}
 }
