@@ -81,8 +81,8 @@ soak: deps build ## Work for 30 minutes with 64 sessions; fails on an error or g
 	$(GO) run ./test/bench -soak 30m
 
 .PHONY: crash
-crash: ## Kill the server 10,000 times, flip 100,000 bits of its store
-	TIDELOCK_CRASH_KILLS=10000 TIDELOCK_CRASH_FLIPS=100000 TIDELOCK_CRASH_QUICKSTARTS=500 TIDELOCK_CRASH_STARTS=500 TIDELOCK_CRASH_UPDATES=200 \
+crash: ## Kill the server 10,000 times under load and 1,000 times while it destroys, flip 100,000 bits of its store
+	TIDELOCK_CRASH_KILLS=10000 TIDELOCK_CRASH_FLIPS=100000 TIDELOCK_CRASH_QUICKSTARTS=500 TIDELOCK_CRASH_STARTS=500 TIDELOCK_CRASH_UPDATES=200 TIDELOCK_CRASH_DESTRUCTIONS=200 \
 		$(GO) test -count=1 -timeout 3h -v ./test/crash
 
 .PHONY: fuzz

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"tidelock.dev/tidelock/client"
 	"tidelock.dev/tidelock/cryptoki"
@@ -34,11 +35,22 @@ func dial(home string) (*app, error) {
 	return open(c)
 }
 
-func open(c caller) (*app, error) {
+// administer is dial for an administrator.
+func administer(home string) (*app, error) {
+	c, err := client.Dial(filepath.Join(home, "run", "admin.sock"), "crash test")
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errLost, err)
+	}
+	return openSlot(c, wire.AdminSlot)
+}
+
+func open(c caller) (*app, error) { return openSlot(c, 0) }
+
+func openSlot(c caller, slot uint64) (*app, error) {
 	a := &app{c: c}
 	var p wire.OpenSessionReply
 	flags := cryptoki.CKF_SERIAL_SESSION | cryptoki.CKF_RW_SESSION
-	if err := a.do(wire.CallOpenSession, &wire.OpenSessionRequest{Flags: uint64(flags)}, &p); err != nil {
+	if err := a.do(wire.CallOpenSession, &wire.OpenSessionRequest{Slot: slot, Flags: uint64(flags)}, &p); err != nil {
 		return nil, err
 	}
 	a.session = cryptoki.SessionHandle(p.Session)

@@ -2,10 +2,12 @@ package crash
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -33,6 +35,30 @@ func serveCommand(home string) *exec.Cmd {
 	cmd := exec.Command(program, "serve", "--home", home)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd
+}
+
+// command runs a command on the running HSM of a home.
+func command(home string, args ...string) (out []byte, err error) {
+	cmd := exec.Command(program, append(args, "--home", home)...)
+	var fault strings.Builder
+	cmd.Stderr = &fault
+	if out, err = cmd.Output(); err != nil {
+		err = fmt.Errorf("tidelock %s: %w: %s", strings.Join(args, " "), err, &fault)
+	}
+	return out, err
+}
+
+// stateOf is what `hsm show` says that the HSM is.
+func stateOf(home string) (string, error) {
+	out, err := command(home, "hsm", "show", "-o", "json")
+	if err != nil {
+		return "", err
+	}
+	var show struct{ State string }
+	if err := json.Unmarshal(out, &show); err != nil {
+		return "", fmt.Errorf("hsm show says %q: %w", out, err)
+	}
+	return show.State, nil
 }
 
 // server is a running `tidelock serve`.

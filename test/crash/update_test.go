@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"tidelock.dev/tidelock/client"
 	"tidelock.dev/tidelock/cryptoki"
 	"tidelock.dev/tidelock/wire"
 )
@@ -26,8 +25,7 @@ const (
 func TestKillUpdate(t *testing.T) {
 	kills := times(t, "TIDELOCK_CRASH_UPDATES", 10, 3)
 	rng := random(t)
-	template := filepath.Join(t.TempDir(), "template")
-	o, err := oldHome(rng, template)
+	old, err := newOldHSM(rng, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +34,7 @@ func TestKillUpdate(t *testing.T) {
 	for n := range kills + 1 {
 		home := filepath.Join(t.TempDir(), fmt.Sprint("home", n))
 		// With the files' modes, which the server looks at.
-		if out, err := exec.Command("cp", "-a", template, home).CombinedOutput(); err != nil {
+		if out, err := exec.Command("cp", "-a", old.home, home).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		s, err := start(home)
@@ -60,7 +58,12 @@ func TestKillUpdate(t *testing.T) {
 		if n > 0 {
 			err = <-updated
 		}
-		level, failed := checkUpdate(home, o)
+		if err == nil {
+			if err := old.traces.none(home); err != nil {
+				t.Errorf("kill %d: the update was acknowledged, and before the next start %v", n, err)
+			}
+		}
+		level, failed := old.checkUpdate(home)
 		if failed != nil {
 			t.Fatalf("kill %d, %v of %v: %v", n, time.Since(began), whole, failed)
 		}
@@ -78,19 +81,62 @@ func TestKillUpdate(t *testing.T) {
 	}
 }
 
-// oldHome makes an HSM of the old level, whose owner has keys among a thousand objects: an
+// oldHSM is an HSM of the old level, whose owner has keys among a thousand objects: an
 // update takes several batches.
-func oldHome(rng *rand.Rand, home string) (*owner, error) {
-	cmd := quickstart(home)
-	cmd.Args = append(cmd.Args, "--firmware", oldFirmware)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("quickstart: %w\n%s", err, out)
+type oldHSM struct {
+	home       string
+	owner      *owner
+	traces     traces // of what an update writes anew
+	checkpoint string // a file
+}
+
+func newOldHSM(rng *rand.Rand, dir string) (*oldHSM, error) {
+	old := &oldHSM{
+		home: filepath.Join(dir, "home"), checkpoint: filepath.Join(dir, "checkpoint"), owner: &owner{name: "owner", rng: rng, acts: newActs()},
 	}
-	s, err := start(home)
-	if err != nil {
+	if err := old.settle(); err != nil {
 		return nil, err
 	}
+	var err error
+	old.traces, err = sealedIn(old.home)
+	return old, err
+}
+
+func (old *oldHSM) settle() error {
+	cmd := quickstart(old.home)
+	cmd.Args = append(cmd.Args, "--firmware", oldFirmware)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("quickstart: %w\n%s", err, out)
+	}
+	s, err := start(old.home)
+	if err != nil {
+		return err
+	}
 	defer s.kill()
+	if err := makeData(old.home); err != nil {
+		return err
+	}
+	a, err := dial(old.home)
+	if err != nil {
+		return err
+	}
+	if err := a.login(cryptoki.CKU_USER, coPIN); err != nil {
+		return err
+	}
+	for range maxThings {
+		if err := old.owner.create(a); err != nil {
+			return err
+		}
+	}
+	if _, err := command(old.home, "audit", "checkpoint", "--out", old.checkpoint); err != nil {
+		return err
+	}
+	return s.stop()
+}
+
+// makeData makes a thousand objects in the partition of slot 0, each less than a page and
+// more than half of one.
+func makeData(home string) error {
 	const (
 		makers = 10
 		each   = 100
@@ -106,45 +152,23 @@ func oldHome(rng *rand.Rand, home string) (*owner, error) {
 			for n := 0; n < each && err == nil; n++ {
 				err = a.do(wire.CallCreateObject, &wire.CreateObjectRequest{Token: newToken(), Template: labelled(cryptoki.Template{
 					attribute(cryptoki.CKA_CLASS, cryptoki.ULong(cryptoki.CKO_DATA)), attribute(cryptoki.CKA_TOKEN, yes),
+					attribute(cryptoki.CKA_VALUE, make([]byte, 2500)),
 				}, fmt.Sprint("data ", i, " ", n))}, &wire.CreateObjectReply{})
 			}
 			errs[i] = err
 		})
 	}
 	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	a, err := dial(home)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.login(cryptoki.CKU_USER, coPIN); err != nil {
-		return nil, err
-	}
-	o := &owner{name: "owner", rng: rng, acts: newActs()}
-	for range maxThings {
-		if err := o.create(a); err != nil {
-			return nil, err
-		}
-	}
-	return o, s.stop()
+	return errors.Join(errs...)
 }
 
 // updateFirmware updates as the HSM SO.
 func updateFirmware(home string) error {
-	c, err := client.Dial(filepath.Join(home, "run", "admin.sock"), "crash test")
+	a, err := administer(home)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	a := &app{c: c}
-	var p wire.OpenSessionReply
-	flags := cryptoki.CKF_SERIAL_SESSION | cryptoki.CKF_RW_SESSION
-	if err := a.do(wire.CallOpenSession, &wire.OpenSessionRequest{Slot: wire.AdminSlot, Flags: uint64(flags)}, &p); err != nil {
-		return err
-	}
-	a.session = cryptoki.SessionHandle(p.Session)
+	defer a.c.Close()
 	if err := a.login(cryptoki.CKU_SO, soPIN); err != nil {
 		return err
 	}
@@ -153,7 +177,7 @@ func updateFirmware(home string) error {
 
 // checkUpdate starts the server of a home after a kill, looks at everything, and says at
 // which level it is.
-func checkUpdate(home string, o *owner) (level string, err error) {
+func (old *oldHSM) checkUpdate(home string) (level string, err error) {
 	s, err := start(home)
 	if err != nil {
 		return "", err
@@ -193,8 +217,19 @@ func checkUpdate(home string, o *owner) (level string, err error) {
 	if used != info.UsedBytes || uint64(len(all)) != info.Objects {
 		return "", fmt.Errorf("%d objects have %d bytes, the partition says %+v", len(all), used, info)
 	}
-	if err := o.check(a); err != nil {
+	if err := old.owner.check(a); err != nil {
 		return "", err
+	}
+	if state, err := stateOf(home); err != nil || state != "operational" {
+		return "", fmt.Errorf("hsm show says %q, %v", state, err)
+	}
+	if _, err := command(home, "audit", "verify", "--checkpoint", old.checkpoint); err != nil {
+		return "", err
+	}
+	if firmware.Level == newFirmware {
+		if err := old.traces.none(home); err != nil {
+			return "", err
+		}
 	}
 	return firmware.Level, s.stop()
 }
