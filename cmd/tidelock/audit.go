@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -178,13 +179,19 @@ change them; "audit verify --checkpoint" holds the log against them.`,
 // writeNewFile writes a file that must not exist: an older checkpoint is never
 // replaced.
 func writeNewFile(path, content string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := createFile(path, 0o644)
 	if err != nil {
 		return err
 	}
 	_, err = f.WriteString(content)
-	if cerr := f.Close(); err == nil {
-		err = cerr
+	return errors.Join(err, f.Close())
+}
+
+// createFile opens a file for writing that must not exist.
+func createFile(path string, mode os.FileMode) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if errors.Is(err, os.ErrExist) {
+		err = fmt.Errorf("%s exists, and is not replaced: give the name of a new file", path)
 	}
-	return err
+	return f, err
 }

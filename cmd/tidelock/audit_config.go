@@ -44,10 +44,14 @@ func auditSettings(c *link) (audit.Settings, error) {
 }
 
 func printSettings(cmd *cobra.Command, s audit.Settings) error {
-	return printFields(cmd, []field{
+	fields := []field{
 		{"Classes", "classes", s.Classes.String()},
-		{"Entries until it is full", "limit", s.Limit},
-	})
+		{"Entries that it has room for", "limit", s.Limit},
+	}
+	if s.Classes&(audit.ClassSuccess|audit.ClassFailure) == 0 && s.Classes != audit.AlwaysRecorded {
+		fields = append(fields, field{"Note", "note", "without success or failure only manage, logmanage and uses of keys with authorization data are recorded"})
+	}
+	return printFields(cmd, fields)
 }
 
 func auditConfigSetCommand() *cobra.Command {

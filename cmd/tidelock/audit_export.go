@@ -120,7 +120,7 @@ checked, "audit clear".`,
 // exportLog writes a segment of all the log into a new file, which is on the disk when it
 // returns. What is not whole is removed.
 func exportLog(s *session, path string) (audit.Segment, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := createFile(path, 0o600)
 	if err != nil {
 		return audit.Segment{}, err
 	}
@@ -235,7 +235,7 @@ func printCleared(cmd *cobra.Command, file string, g audit.Segment) error {
 func printExport(cmd *cobra.Command, file string, g audit.Segment, then field) error {
 	return printFields(cmd, []field{
 		{"File", "file", file},
-		{"Entries", "entries", fmt.Sprintf("%d to %d", g.After.Sequence+1, g.Last.Sequence)},
+		{"Entries", "entries", entryRange{g.After.Sequence + 1, g.Last.Sequence}},
 		then,
 	})
 }

@@ -151,23 +151,31 @@ func verifyServer(cmd *cobra.Command, v *audit.Verifier, checkpoints bool) error
 }
 
 // verifyInside asks the HSM, and returns which entries there are.
-func verifyInside(c *link) (string, error) {
+func verifyInside(c *link) (entryRange, error) {
 	var reply wire.AuditVerifyReply
 	if err := c.Do(wire.CallAuditVerify, 0, &wire.AuditVerifyRequest{}, &reply); err != nil {
-		return "", fmt.Errorf("verifying the audit log: %w", err)
+		return entryRange{}, fmt.Errorf("verifying the audit log: %w", err)
 	}
 	if !reply.Sound {
-		return "", &audit.Fault{Kind: audit.FaultKind(reply.Kind), First: reply.First, Last: reply.Last, Cause: reply.Fault}
+		return entryRange{}, &audit.Fault{Kind: audit.FaultKind(reply.Kind), First: reply.First, Last: reply.Last, Cause: reply.Fault}
 	}
-	return fmt.Sprintf("%d to %d", reply.Oldest, reply.Newest), nil
+	return entryRange{reply.Oldest, reply.Newest}, nil
 }
+
+// entryRange is entries of the log that follow each other, by their numbers.
+type entryRange struct {
+	First uint64 `json:"first"`
+	Last  uint64 `json:"last"`
+}
+
+func (r entryRange) String() string { return fmt.Sprintf("%d to %d", r.First, r.Last) }
 
 // printReport shows what a log that holds was found to be.
 func printReport(cmd *cobra.Command, r audit.Report, checkpoints bool) error {
 	fields := []field{
 		{"The log holds", "sound", true},
 		{"HSM", "serial", r.Serial},
-		{"Entries", "entries", fmt.Sprintf("%d to %d", r.First, r.Last)},
+		{"Entries", "entries", entryRange{r.First, r.Last}},
 	}
 	if r.Sealed != 0 {
 		fields = append(fields, field{"Signed as exported", "sealed", fmt.Sprintf("up to entry %d, with %v", r.Sealed, r.Key)})

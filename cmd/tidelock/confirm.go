@@ -17,24 +17,23 @@ func (c *confirmation) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.dryRun, "dry-run", false, "say what would be lost, and do nothing")
 }
 
-// ask says what a deed destroys and lets the user type word. false means that
-// nothing is to be done: it was a dry run.
-func (c *confirmation) ask(cmd *cobra.Command, word string, lost []string) (bool, error) {
+// ask says what a deed destroys, and by which changes where it is one of settings, and lets
+// the user type word. false means that nothing is to be done: it was a dry run.
+func (c *confirmation) ask(cmd *cobra.Command, word string, lost []string, changes ...string) (bool, error) {
 	if c.dryRun {
 		return false, printLoss(cmd, lost)
 	}
 	if c.yes {
 		return true, nil
 	}
+	what := strings.Join(lost, "\n  ")
+	if len(changes) > 0 {
+		what += "\nby the change of:\n  " + strings.Join(changes, "\n  ")
+	}
 	if !interactive(cmd) {
-		return false, wrongUse("this would destroy:\n  %s\nnobody can be asked without a terminal: --yes does it, --dry-run only tells",
-			strings.Join(lost, "\n  "))
+		return false, wrongUse("this would destroy:\n  %s\nnobody can be asked without a terminal: --yes does it, --dry-run only tells", what)
 	}
-	out := cmd.ErrOrStderr()
-	fmt.Fprintln(out, "This destroys, for good:")
-	for _, l := range lost {
-		fmt.Fprintln(out, " ", l)
-	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "This destroys, for good:\n  %s\n", what)
 	return true, typed(cmd, word)
 }
 

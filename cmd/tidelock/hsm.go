@@ -49,7 +49,7 @@ func hsmShowCommand() *cobra.Command {
 				{"FIPS module", "fips", info.Approved},
 				{"Private RSA keys in", "rsa", info.Rsa},
 				{"Entries of the audit log", "auditEntries", info.AuditEntries},
-				{"Entries until it is full", "auditLimit", info.AuditLimit},
+				{"Entries that it has room for", "auditLimit", info.AuditLimit},
 				{"Rollback of the store", "rollback", info.Rollback},
 				{"Server's memory", "memory", info.Memory},
 				{"Room", "totalBytes", info.TotalBytes},

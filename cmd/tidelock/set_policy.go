@@ -198,8 +198,8 @@ func (o policyOwner) apply(cmd *cobra.Command, c *link, settings []setting, p *p
 	if sure.dryRun {
 		return would.print(cmd)
 	}
-	if would.Erased {
-		if ok, err := sure.ask(cmd, place.label, append(would.lost, would.changes...)); err != nil || !ok {
+	if len(would.lost) > 0 { // an HSM without partitions loses nothing
+		if ok, err := sure.ask(cmd, place.label, would.lost, would.changes...); err != nil || !ok {
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -31,5 +30,5 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-// programName is what the server's log calls a command.
-func programName(cmd *cobra.Command) string { return fmt.Sprintf("tidelock %s", cmd.Name()) }
+// programName is what the server's logs call a command.
+func programName(cmd *cobra.Command) string { return cmd.CommandPath() }
