@@ -237,20 +237,26 @@ func TestFullLog(t *testing.T) {
 	want(t, "a key is used again", rv, cryptoki.CKR_OK)
 }
 
-// An operator is warned before the log is full.
+// An operator is warned before the log is full, by a server that starts with such a log too.
 func TestFullLogIsForetold(t *testing.T) {
 	b := newHSM(t)
-	if err := b.store.Close(); err != nil {
-		t.Fatal(err)
-	}
 	var said bytes.Buffer
-	b.store = &interposed{Store: memstore.Open(b.disk)}
-	var err error
-	b.HSM, err = hsm.Open(hsm.Config{
-		Store: b.store, Answers: []secret.Bytes{b.rootKey}, Now: func() time.Time { return b.clock }, Log: slog.New(slog.NewTextHandler(&said, nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
+	start := func() {
+		if err := b.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b.store = &interposed{Store: memstore.Open(b.disk)}
+		var err error
+		b.HSM, err = hsm.Open(hsm.Config{
+			Store: b.store, Answers: []secret.Bytes{b.rootKey}, Now: func() time.Time { return b.clock }, Log: slog.New(slog.NewTextHandler(&said, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	start()
+	if said.Len() != 0 {
+		t.Fatalf("at the first start: %q", said.String())
 	}
 	au := b.auditor()
 	au.must(au.setAudit(audit.AllClasses, audit.MinLimit))
@@ -263,6 +269,10 @@ func TestFullLogIsForetold(t *testing.T) {
 		}
 		said.Reset()
 		au.must(au.logExternal("more"))
+	}
+	start()
+	if !strings.Contains(said.String(), "audit rotate") {
+		t.Errorf("started with a full log: %q", said.String())
 	}
 }
 

@@ -153,7 +153,7 @@ func Open(c Config) (*HSM, error) {
 		return nil, err
 	}
 	// An earlier server may have ended while it swept.
-	return h, errors.Join(h.sweep(), h.sweepAudit())
+	return h, errors.Join(h.sweep(), h.sweepAudit(), h.watchAudit())
 }
 
 // openKey opens the HSM's key and says what its root key is made from.
