@@ -55,6 +55,8 @@ type creation struct {
 	gone   cryptoki.RV
 	// usedIVs is how much of its budget a key that is copied has used.
 	usedIVs uint64
+	// copied is the original of a copy.
+	copied *object.Object
 	// must says that the source has authorization data, so that its use is recorded.
 	must bool
 }
@@ -65,7 +67,20 @@ func (e creation) check(r keystore.Reader) error {
 	if e.source == 0 {
 		return nil
 	}
-	return e.member.holds(r, e.source, e.gone)
+	if err := e.member.holds(r, e.source, e.gone); err != nil || e.copied == nil {
+		return err
+	}
+	v, guarded := e.copied.Verifier()
+	if !guarded {
+		return nil
+	}
+	switch in, err := e.member.inFamily(r, e.source, v.Family); {
+	case err != nil:
+		return err
+	case !in:
+		return cryptoki.Errorf(cryptoki.CKR_FUNCTION_FAILED, "the key's authorization data was changed meanwhile")
+	}
+	return nil
 }
 
 func (e creation) record(w keystore.Writer, handles []cryptoki.ObjectHandle, objects []*object.Object) error {

@@ -82,6 +82,22 @@ func (m *Member) hasFamily(f object.Family) bool {
 	return false
 }
 
+// inFamily tells inside an update whether a key that the member has found is of a family
+// still: the standing of one that it has left may be gone, and is not to begin anew.
+func (m *Member) inFamily(r keystore.Reader, h cryptoki.ObjectHandle, f object.Family) (bool, error) {
+	if h&cryptoki.SessionObject != 0 {
+		o := m.find(h)
+		if o == nil {
+			return false, nil
+		}
+		v, guarded := o.object.Verifier()
+		return guarded && v.Family == f, nil
+	}
+	p := m.partition
+	entry, err := r.Get(keystore.TableIndex, p.familyKey(p.where(), f, h))
+	return entry != nil, err
+}
+
 // reap forgets the families of session objects that the member has lost.
 func (m *Member) reap() error {
 	m.mu.Lock()

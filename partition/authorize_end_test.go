@@ -159,3 +159,29 @@ func TestStandingsEndWithOneSession(t *testing.T) {
 		t.Errorf("%d counts are left, and the application is %v", n, sessions[1].Role())
 	}
 }
+
+// A copy of what a key was before its data was changed is not made: the count of the old data
+// is gone, and would begin anew.
+func TestCopyMeetsOtherData(t *testing.T) {
+	for _, from := range []bool{true, false} {
+		for _, into := range []bool{true, false} {
+			w := ready(t, 1<<20, nil)
+			w.version1()
+			store := &meanwhile{Store: w.config.Store}
+			w.config.Store = store
+			w.open()
+			s := w.login(cryptoki.CKU_USER, ownerPIN)
+			template := guardedTemplate("12345678")
+			template[3].Value = cryptoki.Bool(from)
+			h, err := s.Create(partition.Token{}, template)
+			code(t, err, cryptoki.CKR_OK)
+			code(t, s.AuthorizeKey(h, bytes("87654321")), cryptoki.CKR_AUTH_DATA_INCORRECT)
+			store.act = func() { code(t, s.ResetAuthorizationData(h, bytes("another one")), cryptoki.CKR_OK) }
+			_, err = s.Copy(partition.Token{}, h, cryptoki.Template{{Type: cryptoki.CKA_TOKEN, Value: cryptoki.Bool(into)}})
+			code(t, err, cryptoki.CKR_FUNCTION_FAILED)
+			if found, _, err := s.Find(nil, 0, 0); err != nil || len(found) != 1 {
+				t.Errorf("durable %v into %v: found %v, %v", from, into, found, err)
+			}
+		}
+	}
+}

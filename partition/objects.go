@@ -149,7 +149,10 @@ func (s *Session) Copy(token Token, h cryptoki.ObjectHandle, t cryptoki.Template
 	if err != nil {
 		return 0, err
 	}
-	handles, err := s.keep(token, creation{member: s.member, event: audit.EventCopy, usedIVs: used, source: h, gone: cryptoki.CKR_OBJECT_HANDLE_INVALID}, o)
+	handles, err := s.keep(token, creation{
+		member: s.member, event: audit.EventCopy, usedIVs: used,
+		copied: r.object, source: h, gone: cryptoki.CKR_OBJECT_HANDLE_INVALID,
+	}, o)
 	return first(handles), err
 }
 
