@@ -127,6 +127,27 @@ func TestMessageInPartsEnds(t *testing.T) {
 	want(t, "after the logout", next(), cryptoki.CKR_OPERATION_NOT_INITIALIZED)
 }
 
+// A message that has ended takes no more, while it has output that is to be fetched: it would
+// be another one under the same IV.
+func TestMessageInPartsEndsOnce(t *testing.T) {
+	s := newHSM(t).user()
+	key := s.aesKey(true, "key")
+	part := make([]byte, 1<<20-1024)
+	s.must(only(s.messageBegin(mech.Encrypt, key, make([]byte, 12), uint64(cryptoki.CKG_GENERATE))))
+	s.must(only(s.messageNext(mech.Encrypt, part, false, nil)))
+	first, rv := s.messageNext(mech.Encrypt, part, true, nil)
+	s.must(rv)
+	left := first.Length - uint64(len(first.Output))
+	want(t, "another part", only(s.messageNext(mech.Encrypt, part[:1], false, nil)), cryptoki.CKR_OPERATION_NOT_INITIALIZED)
+	want(t, "another end", only(s.messageNext(mech.Encrypt, nil, true, nil)), cryptoki.CKR_OPERATION_NOT_INITIALIZED)
+	for left > 0 {
+		d, rv := s.drain(mech.MessageEncrypt)
+		s.must(rv)
+		left -= uint64(len(d.Output))
+	}
+	want(t, "after all of it", only(s.messageNext(mech.Encrypt, nil, true, nil)), cryptoki.CKR_OPERATION_NOT_INITIALIZED)
+}
+
 // What an application's messages keep is bounded, over all its sessions.
 func TestMessagesInPartsAreBounded(t *testing.T) {
 	b := newHSM(t)

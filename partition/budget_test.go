@@ -204,7 +204,7 @@ func TestBudgetConcurrently(t *testing.T) {
 	}
 }
 
-// A copy begins where its original is: copying gives nobody a new budget.
+// A copy begins where its original is.
 func TestBudgetOfCopies(t *testing.T) {
 	token := func(durable bool) cryptoki.Template {
 		return cryptoki.Template{{Type: cryptoki.CKA_TOKEN, Value: cryptoki.Bool(durable)}}
@@ -283,28 +283,14 @@ func TestBudgetGoesWithItsKey(t *testing.T) {
 	}
 }
 
-// meddled is a store before whose next update something else happens.
-type meddled struct {
-	keystore.Store
-	before func()
-}
-
-func (m *meddled) Update(fn func(keystore.Writer) error) error {
-	if before := m.before; before != nil {
-		m.before = nil
-		before()
-	}
-	return m.Store.Update(fn)
-}
-
 // A message that meets the destruction of its key leaves no count behind.
 func TestBudgetOfADestroyedKey(t *testing.T) {
 	b := counted(t, 100, 1)
-	m := &meddled{Store: b.cut}
+	m := &meanwhile{Store: b.cut}
 	b.config.Store = m
 	b.restart()
 	h := b.aes(true)
-	m.before = func() { code(t, b.s.Destroy(h), cryptoki.CKR_OK) }
+	m.act = func() { code(t, b.s.Destroy(h), cryptoki.CKR_OK) }
 	_, err := b.encrypt(h, cryptoki.CKG_GENERATE)
 	code(t, err, cryptoki.CKR_KEY_HANDLE_INVALID)
 	if n := ivRecords(t, b.config.Store); n != 0 {

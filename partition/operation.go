@@ -183,6 +183,9 @@ func (s *Session) active(f mech.Function) (*operation, error) {
 		return nil, cryptoki.CKR_OPERATION_NOT_INITIALIZED
 	}
 	op := s.operations[f]
+	if op.ending {
+		return nil, cryptoki.Errorf(cryptoki.CKR_OPERATION_NOT_INITIALIZED, "the operation is over, but for output that was not fetched")
+	}
 	if op.key == nil {
 		return op, nil
 	}
@@ -301,16 +304,18 @@ func (s *Session) deliver(f mech.Function, output []byte, err error, capacity ui
 		return Output{}, err
 	}
 	n := uint64(len(output))
-	if n > capacityOf(capacity) || capacity == AskLength && f != mech.Verify {
-		clear(output)
-		return Output{Length: n}, nil
-	}
-	if last || n > 0 {
+	fits := n <= capacityOf(capacity) && (capacity != AskLength || f == mech.Verify)
+	// What was decrypted tells of itself, and of its padding, by its length.
+	if fits && (last || n > 0) || !fits && f == mech.Decrypt {
 		if err := s.logOperation(f, nil); err != nil {
 			clear(output)
 			s.end(f)
 			return Output{}, err
 		}
+	}
+	if !fits {
+		clear(output)
+		return Output{Length: n}, nil
 	}
 	if last {
 		s.served(s.operations[f].approved)

@@ -106,6 +106,10 @@ func TestUseOfGuardedKeys(t *testing.T) {
 		{Type: cryptoki.CKA_WRAP, Value: cryptoki.Bool(true)},
 		{Type: cryptoki.CKA_UNWRAP, Value: cryptoki.Bool(true)},
 	})
+	sealed, err := s.OperateFused(mech.Encrypt, cbc(), h, []byte("text"), nil, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
 	stranger := w.login(cryptoki.CKU_USER, ownerPIN)
 	kwp := cryptoki.New(cryptoki.CKM_AES_KEY_WRAP_KWP)
 	wrappedTemplate := cryptoki.Template{
@@ -126,6 +130,14 @@ func TestUseOfGuardedKeys(t *testing.T) {
 			return err
 		}, cryptoki.CKR_OK, "key-use CKR_OK encrypt"},
 		{"decrypt what is no ciphertext", func() error { return fused(s, mech.Decrypt, h, 100) }, cryptoki.CKR_ENCRYPTED_DATA_INVALID, "key-use CKR_ENCRYPTED_DATA_INVALID decrypt"},
+		{"the length of what is decrypted", func() error {
+			_, err := s.OperateFused(mech.Decrypt, cbc(), h, sealed.Data, nil, partition.AskLength)
+			return err
+		}, cryptoki.CKR_OK, "key-use CKR_OK decrypt"},
+		{"what is decrypted, then", func() error {
+			_, err := s.Operate(mech.Decrypt, sealed.Data, nil, 100)
+			return err
+		}, cryptoki.CKR_OK, ""},
 		{"in parts", func() error {
 			if _, err := s.Init(mech.Encrypt, cbc(), h); err != nil {
 				return err
