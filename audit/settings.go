@@ -91,13 +91,22 @@ func (l *Log) Load(r keystore.Reader) error {
 func (l *Log) Settings() Settings { return *l.settings.Load() }
 
 // Set changes the settings, and records that. Callers do not overlap.
-// Errors: CKR_ARGUMENTS_BAD, and those of Append.
+// Errors: CKR_ARGUMENTS_BAD, also for a smaller log than there are entries, and those of
+// Append.
 func (l *Log) Set(s keystore.Store, to Settings, by Actor) error {
 	to.Classes |= AlwaysRecorded
 	if err := to.Check(); err != nil {
 		return err
 	}
 	err := s.Update(func(w keystore.Writer) error {
+		u, err := l.Usage(w)
+		if err != nil {
+			return err
+		}
+		// It would at once be beyond the reserve, where logins go on unrecorded.
+		if n := u.Entries(); to.Limit < min(n, u.Limit) {
+			return cryptoki.Errorf(cryptoki.CKR_ARGUMENTS_BAD, "audit: the log has %d entries already, more than %d: export and clear it first", n, to.Limit)
+		}
 		if err := w.Put(keystore.TableHSM, keySettings, l.encodeSettings(to)); err != nil {
 			return err
 		}

@@ -58,6 +58,25 @@ func TestSetRefuses(t *testing.T) {
 	}
 }
 
+// A log is not made smaller than what it holds: what goes on in a full one would at once be
+// beyond the reserve, and unrecorded.
+func TestSetKeepsRoom(t *testing.T) {
+	f := logOf(t, MinLimit+10)
+	if err := f.Set(f.store, Settings{DefaultClasses, MinLimit + 9}, Actor{}); cryptoki.Code(err) != cryptoki.CKR_ARGUMENTS_BAD {
+		t.Errorf("smaller than what it holds: %v", err)
+	}
+	f.set(Settings{DefaultClasses, MinLimit + 10})
+	if !f.isFull() {
+		t.Error("not full with as many entries as there may be")
+	}
+	// One that is full already changes its classes, but not its room for the worse.
+	f.set(Settings{AllClasses, MinLimit + 10})
+	if err := f.Set(f.store, Settings{AllClasses, MinLimit + 9}, Actor{}); cryptoki.Code(err) != cryptoki.CKR_ARGUMENTS_BAD {
+		t.Errorf("a full log becomes smaller: %v", err)
+	}
+	f.set(Settings{AllClasses, MaxLimit})
+}
+
 // Settings that somebody else wrote are not taken.
 func TestLoadRefuses(t *testing.T) {
 	f := newLog(t)
