@@ -334,6 +334,36 @@ func TestWitness(t *testing.T) {
 			t.Errorf("a witness that was turned off: %v", err)
 		}
 	})
+	t.Run("another home in its place", func(t *testing.T) {
+		// As somebody puts a backup there who has forgotten the server.
+		h := mustMake(t)
+		if err := reopen(h, false); err != nil {
+			t.Fatal(err)
+		}
+		aside := h.Dir + ".aside"
+		if err := os.CopyFS(aside, os.DirFS(h.Dir)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(Home{Dir: aside}.RootKey(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		forgotten, err := open(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.Rename(h.Dir, h.Dir+".old"), os.Rename(aside, h.Dir)); err != nil {
+			t.Fatal(err)
+		}
+		if err := forgotten.Close(); err != nil {
+			t.Errorf("the server of the old home: %v", err)
+		}
+		if err := reopen(h, false); err != nil {
+			t.Errorf("it took the witness of the old home: %v", err)
+		}
+		if err := reopen(Home{Dir: h.Dir + ".old"}, false); err != nil {
+			t.Errorf("the old home: %v", err)
+		}
+	})
 	t.Run("elsewhere", func(t *testing.T) {
 		h := mustMake(t)
 		path := filepath.Join(t.TempDir(), "seen")

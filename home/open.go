@@ -17,13 +17,22 @@ import (
 
 // Opened is an HSM with the store below it.
 type Opened struct {
-	HSM   *hsm.HSM
-	store keystore.Store
+	HSM     *hsm.HSM
+	store   keystore.Store
+	witness *witnessFile // nil where there is none
 }
 
 // Close closes the store. The HSM is not used any more.
 func (o *Opened) Close() error {
-	return errors.Join(o.HSM.Close(), o.store.Close())
+	return errors.Join(o.HSM.Close(), o.closeFiles())
+}
+
+func (o *Opened) closeFiles() error {
+	err := o.store.Close()
+	if o.witness != nil {
+		err = errors.Join(err, o.witness.close())
+	}
+	return err
 }
 
 // Options are what the program, not the configuration, says about a start.
@@ -54,12 +63,20 @@ func (h Home) Open(c Config, o Options) (*Opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	core, err := hsm.Open(hsm.Config{
+	opened := &Opened{store: store}
+	config := hsm.Config{
 		Store: store, Answers: []secret.Bytes{rootKey}, Now: time.Now, Log: o.Log, Server: o.Server, Memory: o.Memory, TicketLife: life,
-		Witness: h.witness(c), AcceptRollback: o.AcceptRollback,
-	})
+		AcceptRollback: o.AcceptRollback,
+	}
+	if path := h.witnessPath(c); path != "" {
+		if opened.witness, err = openWitness(path); err != nil {
+			return nil, errors.Join(err, store.Close())
+		}
+		config.Witness = opened.witness
+	}
+	opened.HSM, err = hsm.Open(config)
 	if err != nil {
-		store.Close()
+		_ = opened.closeFiles()
 		if errors.Is(err, seal.ErrWrongSecret) {
 			return nil, fmt.Errorf("%s does not open %s: one of them belongs to another HSM, or was changed", h.RootKey(), h.Store())
 		}
@@ -69,22 +86,19 @@ func (h Home) Open(c Config, o Options) (*Opened, error) {
 		}
 		return nil, fmt.Errorf("the HSM in %s: %w", h.Dir, err)
 	}
-	return &Opened{core, store}, nil
+	return opened, nil
 }
 
-// witness is the configured one, nil where there is none.
-func (h Home) witness(c Config) hsm.Witness {
+// witnessPath is where the witness is; empty where there is none.
+func (h Home) witnessPath(c Config) string {
 	path := h.Witness()
 	if c.Witness.File != nil {
 		path = *c.Witness.File
 	}
-	switch {
-	case path == "":
-		return nil
-	case !filepath.IsAbs(path):
+	if path != "" && !filepath.IsAbs(path) {
 		path = filepath.Join(h.Dir, path)
 	}
-	return witnessFile{path}
+	return path
 }
 
 // readRootKey reads the key file, which nobody else may be able to read.
