@@ -17,7 +17,7 @@ import (
 	"tidelock.dev/tidelock/wire"
 )
 
-// timing is what a connection does by the clock.
+// timing is what goes by the clock.
 type timing struct {
 	// working is how often a caller hears that its request still executes.
 	working time.Duration
@@ -28,10 +28,14 @@ type timing struct {
 	frame time.Duration
 	// last is the time that a reply has when the server ends.
 	last time.Duration
+	// tend is how often the HSM looks after itself.
+	tend time.Duration
 }
 
 // standardTiming is that of docs/wire.md; tests are in more of a hurry.
-var standardTiming = timing{working: AliveInterval, write: 20 * time.Second, frame: 20 * time.Second, last: time.Second}
+var standardTiming = timing{
+	working: AliveInterval, write: 20 * time.Second, frame: 20 * time.Second, last: time.Second, tend: time.Hour,
+}
 
 // connection is one local connection. Its requests are executed one after the
 // other in the goroutine that reads them, without a hand-over.

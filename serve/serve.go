@@ -107,6 +107,7 @@ func (s *Server) Serve(ctx context.Context, applications, administration *net.Un
 	defer stop(nil)
 	var wg sync.WaitGroup
 	wg.Go(func() { s.tick(ctx, stop) })
+	wg.Go(func() { s.tend(ctx) })
 	context.AfterFunc(ctx, func() {
 		s.config.HSM.Shutdown()
 		applications.Close()
@@ -156,15 +157,11 @@ func (s *Server) accept(ctx context.Context, stop context.CancelCauseFunc, l *ne
 
 var errIdle = errors.New("no application was there for the idle time")
 
-// tendInterval is how often the HSM tends to its tickets.
-const tendInterval = time.Hour
-
 // tick does what goes by the clock: working frames, and the end of an idle
 // server. One ticker serves all connections, so that a call pays nothing for it.
 func (s *Server) tick(ctx context.Context, stop context.CancelCauseFunc) {
 	ticker := time.NewTicker(s.timing.working)
 	defer ticker.Stop()
-	tended := time.Now()
 	for {
 		var now time.Time
 		select {
@@ -183,13 +180,6 @@ func (s *Server) tick(ctx context.Context, stop context.CancelCauseFunc) {
 		if s.config.Alive != nil {
 			s.config.Alive()
 		}
-		if now.Sub(tended) >= tendInterval {
-			tended = now
-			// A store that failed ends the server by way of the next call that needs it.
-			if err := s.config.HSM.Tend(); err != nil {
-				s.log.Error("tending the HSM", "cause", err)
-			}
-		}
 		s.mu.Lock()
 		idle := len(s.conns) == 0 && s.config.IdleExit > 0 && time.Since(s.busy) >= s.config.IdleExit
 		working := make([]*connection, 0, len(s.conns))
@@ -204,6 +194,24 @@ func (s *Server) tick(ctx context.Context, stop context.CancelCauseFunc) {
 		}
 		for _, c := range working {
 			c.tick(now)
+		}
+	}
+}
+
+// tend lets the HSM look after itself now and then, beside the ticker: overwriting what was
+// deleted may take longer than a connection or a watchdog waits.
+func (s *Server) tend(ctx context.Context) {
+	ticker := time.NewTicker(s.timing.tend)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		// A store that failed ends the server by way of the next call that needs it.
+		if err := s.config.HSM.Tend(); err != nil {
+			s.log.Error("tending the HSM", "cause", err)
 		}
 	}
 }

@@ -32,10 +32,17 @@ import (
 // patience is how long a test waits for what must happen.
 const patience = 20 * time.Second
 
-// interposed is a store that does what a test says in front of a view.
+// interposed is a store that does what a test says in front of a view or a scrub.
 type interposed struct {
 	*memstore.Store
-	onView atomic.Pointer[func()]
+	onView, onScrub atomic.Pointer[func()]
+}
+
+func (s *interposed) Scrub() error {
+	if f := s.onScrub.Load(); f != nil {
+		(*f)()
+	}
+	return s.Store.Scrub()
 }
 
 func (s *interposed) View(fn func(keystore.Reader) error) error {
@@ -405,6 +412,31 @@ func TestHalfAFrame(t *testing.T) {
 		}
 	})
 	r.serves()
+}
+
+// The server goes on, and says so, while the HSM looks after itself for long.
+func TestAliveWhileTending(t *testing.T) {
+	alive, tending, release := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	r := start(t, func(c *Config, times *timing) {
+		times.working, times.tend = time.Millisecond, 10*time.Millisecond
+		c.Alive = func() {
+			select {
+			case alive <- struct{}{}:
+			default:
+			}
+		}
+	})
+	var once sync.Once
+	block := func() { once.Do(func() { close(tending); <-release }) }
+	r.store.onScrub.Store(&block)
+	defer close(release)
+	for _, c := range []chan struct{}{tending, alive, alive, alive} {
+		select {
+		case <-c:
+		case <-time.After(patience):
+			t.Fatal("the server does not go on")
+		}
+	}
 }
 
 // A caller hears of a long call before its reply comes.
