@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"slices"
 )
 
 // bbolt's pages have no checksum but for the meta pages, and it follows what it
@@ -51,6 +52,12 @@ type inspector struct {
 	claimed  []bool
 }
 
+func newInspector(file io.ReaderAt, pageSize int, end uint64) *inspector {
+	i := &inspector{file: file, pageSize: pageSize, end: end, claimed: make([]bool, end)}
+	i.claimed[0], i.claimed[1] = true, true // the meta pages
+	return i
+}
+
 // inspect checks a file of size bytes.
 func inspect(file io.ReaderAt, size int64, pageSize int) error {
 	root, freelist, end, err := newestMeta(file, pageSize)
@@ -60,8 +67,7 @@ func inspect(file io.ReaderAt, size int64, pageSize int) error {
 	if end < 2 || end > uint64(size)/uint64(pageSize) {
 		return fmt.Errorf("the file is cut short: it has %d bytes of %d pages", size, end)
 	}
-	i := &inspector{file: file, pageSize: pageSize, end: end, claimed: make([]bool, end)}
-	i.claimed[0], i.claimed[1] = true, true
+	i := newInspector(file, pageSize, end)
 	if err := i.tree(root, nil, nil, true, 0); err != nil {
 		return err
 	}
@@ -268,20 +274,61 @@ func (i *inspector) free(id uint64) error {
 	if err != nil {
 		return err
 	}
+	ids, err := freeIDs(id, b)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := i.claim(id); err != nil {
+			return fmt.Errorf("the list of free pages: %w", err)
+		}
+	}
+	return nil
+}
+
+// freeIDs reads the list of free pages, which begins in page id.
+func freeIDs(id uint64, b []byte) ([]uint64, error) {
 	if order.Uint16(b[8:]) != freelistPage {
-		return fmt.Errorf("page %d is not the list of free pages", id)
+		return nil, fmt.Errorf("page %d is not the list of free pages", id)
 	}
 	count, rest := uint64(order.Uint16(b[10:])), b[pageHeader:]
 	if count == 0xffff { // the real number comes first
 		count, rest = order.Uint64(rest), rest[8:]
 	}
 	if count > uint64(len(rest))/8 {
-		return fmt.Errorf("the list of free pages is longer than its page %d", id)
+		return nil, fmt.Errorf("the list of free pages is longer than its page %d", id)
 	}
-	for ; count > 0; count, rest = count-1, rest[8:] {
-		if err := i.claim(order.Uint64(rest)); err != nil {
-			return fmt.Errorf("the list of free pages: %w", err)
+	ids := make([]uint64, count)
+	for n := range ids {
+		ids[n] = order.Uint64(rest[8*n:])
+	}
+	return ids, nil
+}
+
+// freePages reads which pages of a file of size bytes the newest state has free, in ascending
+// order, and which is the first behind all of its pages.
+func freePages(file io.ReaderAt, size int64, pageSize int) (ids []uint64, end uint64, err error) {
+	_, freelist, end, err := newestMeta(file, pageSize)
+	if err != nil {
+		return nil, 0, err
+	}
+	if end < 2 || end > uint64(size)/uint64(pageSize) {
+		return nil, 0, fmt.Errorf("the file is cut short: it has %d bytes of %d pages", size, end)
+	}
+	i := newInspector(file, pageSize, end)
+	b, err := i.page(freelist)
+	if err != nil {
+		return nil, 0, err
+	}
+	if ids, err = freeIDs(freelist, b); err != nil {
+		return nil, 0, err
+	}
+	// What is written over must be free: the list may have been damaged since it was inspected.
+	for _, id := range ids {
+		if err := i.claim(id); err != nil {
+			return nil, 0, fmt.Errorf("the list of free pages: %w", err)
 		}
 	}
-	return nil
+	slices.Sort(ids)
+	return ids, end, nil
 }

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"syscall"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // bbolt frees the pages of what was deleted or replaced, and leaves their bytes until
@@ -47,17 +45,7 @@ func (s *Store) scrubFrom(page int) (next int, more bool, err error) {
 	if err := s.usable(); err != nil {
 		return 0, false, err
 	}
-	// An update that changes nothing: with it, bbolt calls free what only views still used.
-	btx, err := s.db.Begin(true)
-	if err != nil {
-		return 0, false, s.fail(err)
-	}
-	defer giveUp(btx)
-	var dirty []span
-	err = guarded(func() (err error) {
-		dirty, next, more, err = s.dirty(btx, page)
-		return err
-	})
+	dirty, next, more, err := s.dirty(page)
 	if err == nil {
 		err = s.blank(dirty)
 	}
@@ -67,42 +55,70 @@ func (s *Store) scrubFrom(page int) (next int, more bool, err error) {
 	return next, more, nil
 }
 
+// readAhead is how many pages are read at once.
+const readAhead = 64
+
 // dirty finds pages that nothing reaches and that are not blank, from a page on, as many as
-// one step may write.
-func (s *Store) dirty(btx *bolt.Tx, page int) (list []span, next int, more bool, err error) {
-	file, err := s.file.Stat()
+// one step may write. It reads the file and never the memory map: a page of the map that lies
+// in a hole can need room on the disk to be read.
+func (s *Store) dirty(page int) (list []span, next int, more bool, err error) {
+	size := s.db.Info().PageSize
+	free, err := s.free()
 	if err != nil {
 		return nil, 0, false, err
 	}
-	size := s.db.Info().PageSize
-	end := int(file.Size() / int64(size))
-	b, zeros := make([]byte, size), make([]byte, size)
-	for write, read := 0, 0; write < scrubWrites && read < scrubReads; page++ {
-		if page >= end {
-			return list, page, false, nil
-		}
-		info, err := btx.Page(page)
-		if err != nil {
-			return nil, 0, false, err
-		}
-		if info != nil && info.Type != "free" { // nil behind the newest state's pages
-			continue
-		}
-		read += size
-		if _, err := s.file.ReadAt(b, int64(page)*int64(size)); err != nil {
-			return nil, 0, false, err
-		}
-		if bytes.Equal(b, zeros) {
-			continue
-		}
-		write += size
-		if n := len(list); n > 0 && list[n-1].end == page {
-			list[n-1].end++
-		} else {
-			list = append(list, span{page, page + 1})
+	b, zeros := make([]byte, readAhead*size), make([]byte, size)
+	write, read := 0, 0
+	for _, f := range free {
+		for at := max(f.first, page); at < f.end; {
+			if write >= scrubWrites || read >= scrubReads {
+				return list, at, true, nil
+			}
+			run := b[:min(f.end-at, readAhead)*size]
+			if _, err := s.file.ReadAt(run, int64(at)*int64(size)); err != nil {
+				return nil, 0, false, err
+			}
+			read += len(run)
+			for ; len(run) > 0; run, at = run[size:], at+1 {
+				if !bytes.Equal(run[:size], zeros) {
+					write += size
+					list = extend(list, at)
+				}
+			}
 		}
 	}
-	return list, page, true, nil
+	return list, 0, false, nil
+}
+
+// extend adds a page behind all others.
+func extend(list []span, page int) []span {
+	if n := len(list); n > 0 && list[n-1].end == page {
+		list[n-1].end++
+		return list
+	}
+	return append(list, span{page, page + 1})
+}
+
+// free are the pages of the file that nothing reaches, in their order. While there is no
+// transaction the list that the last update wrote names them all, those that bbolt still
+// keeps for views that began earlier too; and so are those behind the newest state's end.
+func (s *Store) free() (list []span, err error) {
+	info, err := s.file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	size := s.db.Info().PageSize
+	ids, end, err := freePages(s.file, info.Size(), size)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		list = extend(list, int(id))
+	}
+	if behind := int(info.Size() / int64(size)); int(end) < behind {
+		list = append(list, span{int(end), behind})
+	}
+	return list, nil
 }
 
 // fallocate's modes (fallocate(2)).

@@ -189,12 +189,7 @@ func TestScrubCut(t *testing.T) {
 	if d.flushed, err = os.ReadFile(path); err != nil {
 		t.Fatal(err)
 	}
-	btx, err := s.db.Begin(true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dirty, _, _, err := s.dirty(btx, 0)
-	giveUp(btx)
+	dirty, _, _, err := s.dirty(0)
 	if err != nil || len(dirty) == 0 {
 		t.Fatalf("%d spans are dirty, %v", len(dirty), err)
 	}
