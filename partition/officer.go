@@ -30,22 +30,9 @@ func (s *Session) ResetRole(user cryptoki.UserType, pin secret.Bytes) error {
 
 func (s *Session) setRole(user cryptoki.UserType, pin secret.Bytes, reset bool) error {
 	p := s.partition
-	if !s.readWrite {
-		return cryptoki.CKR_SESSION_READ_ONLY
-	}
-	role, err := p.RoleOf(user)
+	role, maker, err := s.makes(user)
 	if err != nil {
 		return err
-	}
-	maker := roleRules[role].maker
-	switch {
-	case role.officer():
-		return cryptoki.Errorf(cryptoki.CKR_USER_TYPE_INVALID, "the %v is made when what he is in charge of is initialised", role)
-	case s.member.Role() != maker:
-		return cryptoki.Errorf(cryptoki.CKR_USER_NOT_LOGGED_IN, "the %v is made by the %v", role, maker)
-	}
-	if maker == RoleNone && p.anybodyIs(Role.officer) {
-		return cryptoki.Errorf(cryptoki.CKR_USER_ANOTHER_ALREADY_LOGGED_IN, "the %v makes himself while no SO is logged in", role)
 	}
 	if err := p.checkPIN(pin); err != nil {
 		return err
@@ -97,10 +84,11 @@ func (s *Session) setRole(user cryptoki.UserType, pin secret.Bytes, reset bool) 
 			}
 		}
 		// The partition may have become version 0 while the PIN was hashed.
-		switch i, err := p.written(w); {
-		case err != nil:
+		i, err := p.written(w)
+		if err != nil {
 			return err
-		case !role.in(i.Version):
+		}
+		if !role.in(i.Version) {
 			return errVersion0
 		}
 		if err := p.putCredential(w, role, made); err != nil {
@@ -108,6 +96,27 @@ func (s *Session) setRole(user cryptoki.UserType, pin secret.Bytes, reset bool) 
 		}
 		return s.member.record(w, s.member.Role(), audit.Record{Event: event, Detail: role.String()})
 	}))
+}
+
+// makes finds a role that the session may make or reset, and whose business that is: its
+// own. Errors: those of InitRole that are about neither PIN nor record.
+func (s *Session) makes(user cryptoki.UserType) (role, maker Role, err error) {
+	if !s.readWrite {
+		return RoleNone, RoleNone, cryptoki.CKR_SESSION_READ_ONLY
+	}
+	if role, err = s.partition.RoleOf(user); err != nil {
+		return RoleNone, RoleNone, err
+	}
+	maker = roleRules[role].maker
+	switch {
+	case role.officer():
+		err = cryptoki.Errorf(cryptoki.CKR_USER_TYPE_INVALID, "the %v is made when what he is in charge of is initialised", role)
+	case s.member.Role() != maker:
+		err = cryptoki.Errorf(cryptoki.CKR_USER_NOT_LOGGED_IN, "the %v is made by the %v", role, maker)
+	case maker == RoleNone && s.partition.anybodyIs(Role.officer):
+		err = cryptoki.Errorf(cryptoki.CKR_USER_ANOTHER_ALREADY_LOGGED_IN, "the %v makes himself while no SO is logged in", role)
+	}
+	return role, maker, err
 }
 
 // anybodyIs tells whether an application is logged in as a role that fits.
