@@ -28,8 +28,8 @@ const (
 )
 
 // It lies in the area of the keys, so that it goes with them when all go at once, and it
-// goes with the last key of the family: there are never more standings than keys, which the
-// partition's room bounds.
+// goes with the last key of the family, or where a try meets the end of that, with the next
+// Tend: there are no more standings than keys, which the partition's room bounds.
 func standingKey(area ID, f object.Family) []byte { return area.key(keyStanding, f[:]...) }
 
 func (p *Partition) standingContext(area ID, f object.Family, b []byte) seal.Context {

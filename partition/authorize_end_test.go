@@ -185,3 +185,36 @@ func TestCopyMeetsOtherData(t *testing.T) {
 		}
 	}
 }
+
+// A try that meets the end of its key leaves no count for long.
+func TestStandingOfADestroyedKey(t *testing.T) {
+	const right, wrong = "12345678", "87654321"
+	for name, try := range map[string]func(s *partition.Session, h cryptoki.ObjectHandle) error{
+		"wrong data":   func(s *partition.Session, h cryptoki.ObjectHandle) error { return s.AuthorizeKey(h, bytes(wrong)) },
+		"right data":   func(s *partition.Session, h cryptoki.ObjectHandle) error { return s.AuthorizeKey(h, bytes(right)) },
+		"counted once": func(s *partition.Session, h cryptoki.ObjectHandle) error { return s.IncrementFailedAuthCount(h) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := ready(t, 1<<20, nil)
+			w.version1()
+			store := &meanwhile{Store: w.config.Store}
+			w.config.Store = store
+			w.open()
+			s := w.login(cryptoki.CKU_USER, ownerPIN)
+			h, err := s.Create(partition.Token{}, append(guardedTemplate(right), cryptoki.Attribute{Type: cryptoki.CKA_MODIFIABLE, Value: cryptoki.Bool(false)}))
+			code(t, err, cryptoki.CKR_OK)
+			code(t, s.AssignKey(h), cryptoki.CKR_OK)
+			destroy := func() { code(t, s.Destroy(h), cryptoki.CKR_OK) }
+			if name == "counted once" {
+				store.act = destroy
+			} else {
+				store.after = destroy // the try was begun
+			}
+			_ = try(s, h)
+			code(t, w.p.Tend(), cryptoki.CKR_OK)
+			if n := w.standings(); n != 0 {
+				t.Errorf("%d counts are left", n)
+			}
+		})
+	}
+}
