@@ -43,7 +43,7 @@ CK_RV CA_SetAuthorizationData(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObje
                               CK_ULONG ulOldAuthDataLen, CK_UTF8CHAR_PTR pNewAuthData, CK_ULONG ulNewAuthDataLen) {
     struct tl_entry entry;
     struct tl_call call;
-    bool arguments = pNewAuthData != NULL && (pOldAuthData != NULL || ulOldAuthDataLen == 0);
+    bool arguments = pNewAuthData != NULL && tl_readable(pOldAuthData, ulOldAuthDataLen);
     CK_RV rv = begin(&entry, &call, hSession, arguments, TL_CALL_SET_AUTHORIZATION_DATA);
     if (rv != CKR_OK)
         return rv;

@@ -1,9 +1,7 @@
-// The C_ functions of the five cryptographic operations: argument checks over the
-// one core in operation.c.
+// The C_ functions of the cryptographic operations: argument checks over the one core in
+// operation.c.
 #include "operation.h"
 #include "tidelock/vendor.h"
-
-static bool readable(const void *data, CK_ULONG length) { return data != NULL || length == 0; }
 
 static CK_RV init(CK_SESSION_HANDLE session, enum tl_function function, const CK_MECHANISM *mechanism,
                   CK_OBJECT_HANDLE key) {
@@ -18,13 +16,13 @@ static CK_RV init(CK_SESSION_HANDLE session, enum tl_function function, const CK
 
 // once, update and final with an output.
 
-static CK_RV once(CK_SESSION_HANDLE session, enum tl_function function, const CK_BYTE *data, CK_ULONG length,
+static CK_RV once(CK_SESSION_HANDLE session, enum tl_function function, const CK_BYTE *input, CK_ULONG length,
                   CK_BYTE *output, CK_ULONG *output_length) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_operation(&entry, session, function, readable(data, length) && output_length != NULL);
+    CK_RV rv = tl_enter_operation(&entry, session, function, tl_readable(input, length) && output_length != NULL);
     if (rv != CKR_OK)
         return rv;
-    rv = tl_operation_once(&entry, function, (struct tl_bytes){data, length}, (struct tl_bytes){0},
+    rv = tl_operation_once(&entry, function, (struct tl_bytes){input, length}, (struct tl_bytes){0},
                            (struct tl_room){output, output_length});
     tl_leave(&entry);
     return rv;
@@ -33,7 +31,7 @@ static CK_RV once(CK_SESSION_HANDLE session, enum tl_function function, const CK
 static CK_RV update(CK_SESSION_HANDLE session, enum tl_function function, const CK_BYTE *part, CK_ULONG length,
                     CK_BYTE *output, CK_ULONG *output_length) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_operation(&entry, session, function, readable(part, length) && output_length != NULL);
+    CK_RV rv = tl_enter_operation(&entry, session, function, tl_readable(part, length) && output_length != NULL);
     if (rv != CKR_OK)
         return rv;
     rv = tl_operation_update(&entry, function, (struct tl_bytes){part, length},
@@ -55,7 +53,7 @@ static CK_RV final(CK_SESSION_HANDLE session, enum tl_function function, CK_BYTE
 // absorb is an update without output.
 static CK_RV absorb(CK_SESSION_HANDLE session, enum tl_function function, const CK_BYTE *part, CK_ULONG length) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_operation(&entry, session, function, readable(part, length));
+    CK_RV rv = tl_enter_operation(&entry, session, function, tl_readable(part, length));
     if (rv != CKR_OK)
         return rv;
     rv = tl_operation_update(&entry, function, (struct tl_bytes){part, length}, (struct tl_room){0});
@@ -142,7 +140,7 @@ CK_RV C_Verify(CK_SESSION_HANDLE hSession, CK_BYTE_PTR pData, CK_ULONG ulDataLen
                CK_ULONG ulSignatureLen) {
     struct tl_entry entry;
     CK_RV rv = tl_enter_operation(&entry, hSession, TL_VERIFY,
-                                  readable(pData, ulDataLen) && readable(pSignature, ulSignatureLen));
+                                  tl_readable(pData, ulDataLen) && tl_readable(pSignature, ulSignatureLen));
     if (rv != CKR_OK)
         return rv;
     rv = tl_operation_once(&entry, TL_VERIFY, (struct tl_bytes){pData, ulDataLen},
@@ -157,12 +155,33 @@ CK_RV C_VerifyUpdate(CK_SESSION_HANDLE hSession, CK_BYTE_PTR pPart, CK_ULONG ulP
 
 CK_RV C_VerifyFinal(CK_SESSION_HANDLE hSession, CK_BYTE_PTR pSignature, CK_ULONG ulSignatureLen) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_operation(&entry, hSession, TL_VERIFY, readable(pSignature, ulSignatureLen));
+    CK_RV rv = tl_enter_operation(&entry, hSession, TL_VERIFY, tl_readable(pSignature, ulSignatureLen));
     if (rv != CKR_OK)
         return rv;
     rv = tl_operation_final(&entry, TL_VERIFY, (struct tl_bytes){pSignature, ulSignatureLen}, (struct tl_room){0});
     tl_leave(&entry);
     return rv;
+}
+
+// Signatures from which the data is recovered: input and output are data and signature, or
+// the other way round.
+
+CK_RV C_SignRecoverInit(CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hKey) {
+    return init(hSession, TL_SIGN_RECOVER, pMechanism, hKey);
+}
+
+CK_RV C_SignRecover(CK_SESSION_HANDLE hSession, CK_BYTE_PTR pData, CK_ULONG ulDataLen, CK_BYTE_PTR pSignature,
+                    CK_ULONG_PTR pulSignatureLen) {
+    return once(hSession, TL_SIGN_RECOVER, pData, ulDataLen, pSignature, pulSignatureLen);
+}
+
+CK_RV C_VerifyRecoverInit(CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hKey) {
+    return init(hSession, TL_VERIFY_RECOVER, pMechanism, hKey);
+}
+
+CK_RV C_VerifyRecover(CK_SESSION_HANDLE hSession, CK_BYTE_PTR pSignature, CK_ULONG ulSignatureLen, CK_BYTE_PTR pData,
+                      CK_ULONG_PTR pulDataLen) {
+    return once(hSession, TL_VERIFY_RECOVER, pSignature, ulSignatureLen, pData, pulDataLen);
 }
 
 CK_RV C_SessionCancel(CK_SESSION_HANDLE hSession, CK_FLAGS flags) {

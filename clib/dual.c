@@ -5,7 +5,7 @@
 static CK_RV both(CK_SESSION_HANDLE session, enum tl_function function, enum tl_function other, const CK_BYTE *part,
                   CK_ULONG length, CK_BYTE *output, CK_ULONG *output_length) {
     struct tl_entry entry;
-    bool arguments = (part != NULL || length == 0) && output_length != NULL;
+    bool arguments = tl_readable(part, length) && output_length != NULL;
     CK_RV rv = tl_enter_operation(&entry, session, function, arguments);
     if (rv == CKR_ARGUMENTS_BAD)
         (void)tl_enter_operation(&entry, session, other, false);

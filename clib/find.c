@@ -19,7 +19,7 @@ static CK_RV begin(struct tl_search *search, struct tl_template template) {
 
 CK_RV C_FindObjectsInit(CK_SESSION_HANDLE hSession, CK_ATTRIBUTE_PTR pTemplate, CK_ULONG ulCount) {
     struct tl_entry entry;
-    bool arguments = ulCount <= TL_MAX_ATTRIBUTES && (pTemplate != NULL || ulCount == 0);
+    bool arguments = tl_readable_template(pTemplate, ulCount);
     CK_RV rv = tl_enter_session(&entry, hSession, arguments);
     if (rv != CKR_OK)
         return rv;
@@ -82,7 +82,7 @@ static CK_RV find(struct tl_entry *entry, CK_OBJECT_HANDLE *handles, CK_ULONG ro
 CK_RV C_FindObjects(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE_PTR phObject, CK_ULONG ulMaxObjectCount,
                     CK_ULONG_PTR pulObjectCount) {
     struct tl_entry entry;
-    bool arguments = pulObjectCount != NULL && (phObject != NULL || ulMaxObjectCount == 0);
+    bool arguments = pulObjectCount != NULL && tl_readable(phObject, ulMaxObjectCount);
     CK_RV rv = tl_enter_session(&entry, hSession, arguments);
     if (rv != CKR_OK)
         return rv;

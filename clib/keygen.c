@@ -2,10 +2,6 @@
 #include "call.h"
 #include "entropy.h"
 
-static bool known(const CK_ATTRIBUTE *attributes, CK_ULONG count) {
-    return count <= TL_MAX_ATTRIBUTES && (attributes != NULL || count == 0);
-}
-
 static CK_RV generate_key(struct tl_entry *entry, const CK_MECHANISM *mechanism, struct tl_template template,
                           CK_OBJECT_HANDLE *key) {
     struct tl_call call;
@@ -29,7 +25,7 @@ static CK_RV generate_key(struct tl_entry *entry, const CK_MECHANISM *mechanism,
 CK_RV C_GenerateKey(CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_ATTRIBUTE_PTR pTemplate,
                     CK_ULONG ulCount, CK_OBJECT_HANDLE_PTR phKey) {
     struct tl_entry entry;
-    bool arguments = pMechanism != NULL && known(pTemplate, ulCount) && phKey != NULL;
+    bool arguments = pMechanism != NULL && tl_readable_template(pTemplate, ulCount) && phKey != NULL;
     CK_RV rv = tl_enter_session(&entry, hSession, arguments);
     if (rv != CKR_OK)
         return rv;
@@ -64,8 +60,8 @@ CK_RV C_GenerateKeyPair(CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism,
                         CK_ULONG ulPrivateKeyAttributeCount, CK_OBJECT_HANDLE_PTR phPublicKey,
                         CK_OBJECT_HANDLE_PTR phPrivateKey) {
     struct tl_entry entry;
-    bool arguments = pMechanism != NULL && known(pPublicKeyTemplate, ulPublicKeyAttributeCount) &&
-                     known(pPrivateKeyTemplate, ulPrivateKeyAttributeCount) && phPublicKey != NULL &&
+    bool arguments = pMechanism != NULL && tl_readable_template(pPublicKeyTemplate, ulPublicKeyAttributeCount) &&
+                     tl_readable_template(pPrivateKeyTemplate, ulPrivateKeyAttributeCount) && phPublicKey != NULL &&
                      phPrivateKey != NULL;
     CK_RV rv = tl_enter_session(&entry, hSession, arguments);
     if (rv != CKR_OK)

@@ -157,6 +157,13 @@ static bool try_login(struct tl_entry *entry, const struct tl_login_request *req
     return answered;
 }
 
+static CK_RV flush(struct tl_entry *entry) {
+    pthread_mutex_lock(&entry->session->lock);
+    CK_RV rv = tl_operation_flush(entry);
+    pthread_mutex_unlock(&entry->session->lock);
+    return rv;
+}
+
 // A login whose reply was lost is repeated when the server has started anew: there is
 // nobody logged in at that one. A wrong PIN then costs two tries at most.
 static CK_RV login(struct tl_entry *entry, CK_USER_TYPE user, struct tl_bytes pin) {
@@ -164,7 +171,7 @@ static CK_RV login(struct tl_entry *entry, CK_USER_TYPE user, struct tl_bytes pi
     uint64_t boot = 0;
     // A context-specific login is for the operation that has begun, so the server
     // has to know of that; and it dies with the server.
-    CK_RV rv = user == CKU_CONTEXT_SPECIFIC ? tl_operation_flush(entry) : CKR_OK;
+    CK_RV rv = user == CKU_CONTEXT_SPECIFIC ? flush(entry) : CKR_OK;
     if (rv == CKR_OK && !try_login(entry, &request, false, &boot, &rv) && user != CKU_CONTEXT_SPECIFIC)
         (void)try_login(entry, &request, true, &boot, &rv);
     return rv;
@@ -172,7 +179,7 @@ static CK_RV login(struct tl_entry *entry, CK_USER_TYPE user, struct tl_bytes pi
 
 CK_RV C_Login(CK_SESSION_HANDLE hSession, CK_USER_TYPE userType, CK_UTF8CHAR_PTR pPin, CK_ULONG ulPinLen) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_session(&entry, hSession, pPin != NULL || ulPinLen == 0);
+    CK_RV rv = tl_enter_session(&entry, hSession, tl_readable(pPin, ulPinLen));
     if (rv != CKR_OK)
         return rv;
     rv = login(&entry, userType, (struct tl_bytes){pPin, ulPinLen});
@@ -219,7 +226,7 @@ static CK_RV set_pin(struct tl_entry *entry, struct tl_bytes old, struct tl_byte
 CK_RV C_SetPIN(CK_SESSION_HANDLE hSession, CK_UTF8CHAR_PTR pOldPin, CK_ULONG ulOldLen, CK_UTF8CHAR_PTR pNewPin,
                CK_ULONG ulNewLen) {
     struct tl_entry entry;
-    bool arguments = (pOldPin != NULL || ulOldLen == 0) && (pNewPin != NULL || ulNewLen == 0);
+    bool arguments = tl_readable(pOldPin, ulOldLen) && tl_readable(pNewPin, ulNewLen);
     CK_RV rv = tl_enter_session(&entry, hSession, arguments);
     if (rv != CKR_OK)
         return rv;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "operation.h"
 
 enum {
     MAX_IV = 256, // bytes; PKCS#11 3.2, CK_GCM_PARAMS
@@ -18,6 +19,10 @@ enum {
 
 static struct tl_messages *messages_of(struct tl_entry *entry, enum tl_function function) {
     return &entry->session->messages[function];
+}
+
+enum tl_function tl_message_number(enum tl_function function) {
+    return function == TL_ENCRYPT ? TL_MESSAGE_ENCRYPT : TL_MESSAGE_DECRYPT;
 }
 
 static CK_RV check(struct tl_entry *entry, enum tl_function function, const CK_MECHANISM *mechanism,
@@ -53,25 +58,13 @@ static CK_RV begin(struct tl_entry *entry, enum tl_function function, const CK_M
     return rv;
 }
 
-// abandon has the server forget a message that has begun. When it cannot be reached, it
-// does with the next one, or the session.
-static void abandon(struct tl_entry *entry, enum tl_function function) {
-    enum { MESSAGE_ENCRYPT = 14, MESSAGE_DECRYPT }; // the wire's
-    struct tl_call call;
-    uint64_t message = UINT64_C(1) << (function == TL_ENCRYPT ? MESSAGE_ENCRYPT : MESSAGE_DECRYPT);
-    if (tl_call_begin(&call, entry->state, entry->session, TL_CALL_OPERATION_CANCEL, TL_REPEAT) != CKR_OK)
-        return;
-    tl_put_operation_cancel(call.out, &(struct tl_operation_cancel_request){.functions = message});
-    (void)tl_call_run(&call);
-    tl_call_end(&call);
-}
-
 CK_RV tl_message_end(struct tl_entry *entry, enum tl_function function) {
     struct tl_messages *messages = messages_of(entry, function);
     if (!messages->active)
         return CKR_OPERATION_NOT_INITIALIZED;
+    // A server that cannot be reached forgets the message with the next one, or the session.
     if (messages->begun)
-        abandon(entry, function);
+        (void)tl_operation_end(entry, tl_message_number(function));
     *messages = (struct tl_messages){0};
     return CKR_OK;
 }
@@ -105,8 +98,8 @@ struct message {
 
 // readable tells whether a parameter's pointers are good for what it says.
 static bool readable(const CK_GCM_MESSAGE_PARAMS *p) {
-    return p->ulIvLen <= MAX_IV && p->ulTagBits <= MAX_TAG_BITS && (p->pIv != NULL || p->ulIvLen == 0) &&
-           (p->pTag != NULL || p->ulTagBits == 0);
+    return p->ulIvLen <= MAX_IV && p->ulTagBits <= MAX_TAG_BITS && tl_readable(p->pIv, p->ulIvLen) &&
+           tl_readable(p->pTag, p->ulTagBits);
 }
 
 CK_RV tl_message_parameter(const void *parameter, CK_ULONG length, CK_GCM_MESSAGE_PARAMS *p) {
@@ -181,7 +174,7 @@ static CK_RV crypt(struct tl_entry *entry, enum tl_function function, const stru
 
 static CK_RV message(CK_SESSION_HANDLE session, enum tl_function function, const struct message *m) {
     struct tl_entry entry;
-    bool arguments = (m->aad.data != NULL || m->aad.length == 0) && (m->data.data != NULL || m->data.length == 0) &&
+    bool arguments = tl_readable(m->aad.data, m->aad.length) && tl_readable(m->data.data, m->data.length) &&
                      m->output_length != NULL;
     CK_RV rv = tl_enter_session(&entry, session, arguments);
     if (rv != CKR_OK)

@@ -5,15 +5,13 @@
 
 #include "call.h"
 #include "message.h"
+#include "operation.h"
 
 enum {
     // What a request of Begin has beside IV and additional data, and one of Next beside data and tag.
     BEGIN_FIELDS = 1 + 16 + 8 + 3 * 8 + 2 * 4,
     NEXT_FIELDS = 1 + 4 + 1 + 4,
     MAX_TAG = 16,
-    // The functions of Drain.
-    MESSAGE_ENCRYPT = 14,
-    MESSAGE_DECRYPT,
 };
 
 static CK_RV begin(struct tl_entry *entry, enum tl_function function, const void *parameter, CK_ULONG length,
@@ -82,31 +80,6 @@ static CK_RV send(struct tl_entry *entry, enum tl_function function, struct tl_b
     return rv;
 }
 
-// drain fetches what is left of an output that did not fit into a frame.
-static CK_RV drain(struct tl_entry *entry, enum tl_function function, CK_BYTE *to, uint64_t left) {
-    CK_RV rv = CKR_OK;
-    while (left > 0 && rv == CKR_OK) {
-        struct tl_call call;
-        struct tl_drain_reply reply;
-        rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_DRAIN, TL_ONCE);
-        if (rv != CKR_OK)
-            return rv;
-        uint8_t message = function == TL_ENCRYPT ? MESSAGE_ENCRYPT : MESSAGE_DECRYPT;
-        tl_put_drain(call.out, &(struct tl_drain_request){.function = message});
-        rv = tl_call_run(&call);
-        if (rv == CKR_OK && (!tl_get_drain(&call.in, &reply) || reply.length != left || reply.output.length == 0 ||
-                             reply.output.length > left))
-            rv = CKR_DEVICE_ERROR;
-        if (rv == CKR_OK) {
-            memcpy(to, reply.output.data, reply.output.length);
-            to += reply.output.length;
-            left -= reply.output.length;
-        }
-        tl_call_end(&call);
-    }
-    return rv;
-}
-
 // finish gives the last part and takes the message's output, length bytes, and its tag.
 static CK_RV finish(struct tl_entry *entry, enum tl_function function, struct tl_bytes data,
                     const CK_GCM_MESSAGE_PARAMS *p, CK_BYTE *output, uint64_t length) {
@@ -136,7 +109,7 @@ static CK_RV finish(struct tl_entry *entry, enum tl_function function, struct tl
             memcpy(p->pTag, reply.tag.data, reply.tag.length);
     }
     tl_call_end(&call);
-    return rv == CKR_OK ? drain(entry, function, output + now, length - now) : rv;
+    return rv == CKR_OK ? tl_operation_drain(entry, tl_message_number(function), output + now, length - now) : rv;
 }
 
 // run gives a part, in pieces where it is longer than a frame.
@@ -181,7 +154,7 @@ static CK_RV next(struct tl_entry *entry, enum tl_function function, const struc
 static CK_RV message_begin(CK_SESSION_HANDLE session, enum tl_function function, const void *parameter,
                            CK_ULONG length, struct tl_bytes aad) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_session(&entry, session, aad.data != NULL || aad.length == 0);
+    CK_RV rv = tl_enter_session(&entry, session, tl_readable(aad.data, aad.length));
     if (rv != CKR_OK)
         return rv;
     pthread_mutex_lock(&entry.session->lock);
@@ -194,7 +167,7 @@ static CK_RV message_begin(CK_SESSION_HANDLE session, enum tl_function function,
 static CK_RV message_next(CK_SESSION_HANDLE session, enum tl_function function, const struct part *part,
                           CK_FLAGS flags) {
     struct tl_entry entry;
-    bool arguments = (part->data.data != NULL || part->data.length == 0) && part->output_length != NULL &&
+    bool arguments = tl_readable(part->data.data, part->data.length) && part->output_length != NULL &&
                      (flags & ~(CK_FLAGS)CKF_END_OF_MESSAGE) == 0;
     CK_RV rv = tl_enter_session(&entry, session, arguments);
     if (rv != CKR_OK)

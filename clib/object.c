@@ -4,11 +4,6 @@
 #include "call.h"
 #include "entropy.h"
 
-// known tells whether a template's pointer and count can be meant.
-static bool known(const CK_ATTRIBUTE *attributes, CK_ULONG count) {
-    return count <= TL_MAX_ATTRIBUTES && (attributes != NULL || count == 0);
-}
-
 static CK_RV create_object(struct tl_entry *entry, struct tl_template template, CK_OBJECT_HANDLE *handle) {
     struct tl_call call;
     struct tl_create_object_request request = {.template = template};
@@ -31,7 +26,7 @@ static CK_RV create_object(struct tl_entry *entry, struct tl_template template, 
 CK_RV C_CreateObject(CK_SESSION_HANDLE hSession, CK_ATTRIBUTE_PTR pTemplate, CK_ULONG ulCount,
                      CK_OBJECT_HANDLE_PTR phObject) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_session(&entry, hSession, known(pTemplate, ulCount) && phObject != NULL);
+    CK_RV rv = tl_enter_session(&entry, hSession, tl_readable_template(pTemplate, ulCount) && phObject != NULL);
     if (rv != CKR_OK)
         return rv;
     rv = create_object(&entry, (struct tl_template){pTemplate, ulCount}, phObject);
@@ -62,7 +57,7 @@ static CK_RV copy_object(struct tl_entry *entry, CK_OBJECT_HANDLE object, struct
 CK_RV C_CopyObject(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObject, CK_ATTRIBUTE_PTR pTemplate,
                    CK_ULONG ulCount, CK_OBJECT_HANDLE_PTR phNewObject) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_session(&entry, hSession, known(pTemplate, ulCount) && phNewObject != NULL);
+    CK_RV rv = tl_enter_session(&entry, hSession, tl_readable_template(pTemplate, ulCount) && phNewObject != NULL);
     if (rv != CKR_OK)
         return rv;
     rv = copy_object(&entry, hObject, (struct tl_template){pTemplate, ulCount}, phNewObject);
@@ -224,7 +219,7 @@ static CK_RV get_attributes(struct tl_entry *entry, CK_OBJECT_HANDLE object, CK_
 CK_RV C_GetAttributeValue(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObject, CK_ATTRIBUTE_PTR pTemplate,
                           CK_ULONG ulCount) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_session(&entry, hSession, known(pTemplate, ulCount));
+    CK_RV rv = tl_enter_session(&entry, hSession, tl_readable_template(pTemplate, ulCount));
     if (rv != CKR_OK)
         return rv;
     rv = get_attributes(&entry, hObject, pTemplate, ulCount);
@@ -246,7 +241,7 @@ static CK_RV set_attributes(struct tl_entry *entry, CK_OBJECT_HANDLE object, str
 CK_RV C_SetAttributeValue(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObject, CK_ATTRIBUTE_PTR pTemplate,
                           CK_ULONG ulCount) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_session(&entry, hSession, known(pTemplate, ulCount));
+    CK_RV rv = tl_enter_session(&entry, hSession, tl_readable_template(pTemplate, ulCount));
     if (rv != CKR_OK)
         return rv;
     rv = set_attributes(&entry, hObject, (struct tl_template){pTemplate, ulCount});

@@ -24,6 +24,47 @@ static struct tl_operation *operation_of(struct tl_entry *entry, enum tl_functio
     return &entry->session->operations[function];
 }
 
+// What is said of an operation that may be a message.
+
+CK_RV tl_operation_end(struct tl_entry *entry, enum tl_function function) {
+    struct tl_call call;
+    CK_RV rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_OPERATION_CANCEL, TL_REPEAT);
+    if (rv != CKR_OK)
+        return rv;
+    tl_put_operation_cancel(call.out, &(struct tl_operation_cancel_request){.functions = UINT64_C(1) << function});
+    rv = tl_call_run(&call);
+    tl_call_end(&call);
+    return rv;
+}
+
+// drain_frame fetches what fits into one frame of the *left bytes that are to come.
+static CK_RV drain_frame(struct tl_entry *entry, enum tl_function function, CK_BYTE **to, uint64_t *left) {
+    struct tl_call call;
+    struct tl_drain_reply reply;
+    CK_RV rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_DRAIN, TL_ONCE);
+    if (rv != CKR_OK)
+        return rv;
+    tl_put_drain(call.out, &(struct tl_drain_request){.function = (uint8_t)function});
+    rv = tl_call_run(&call);
+    if (rv == CKR_OK && (!tl_get_drain(&call.in, &reply) || reply.length != *left || reply.output.length == 0 ||
+                         reply.output.length > *left))
+        rv = CKR_DEVICE_ERROR;
+    if (rv == CKR_OK) {
+        memcpy(*to, reply.output.data, reply.output.length);
+        *to += reply.output.length;
+        *left -= reply.output.length;
+    }
+    tl_call_end(&call);
+    return rv;
+}
+
+CK_RV tl_operation_drain(struct tl_entry *entry, enum tl_function function, CK_BYTE *to, uint64_t left) {
+    CK_RV rv = CKR_OK;
+    while (left > 0 && rv == CKR_OK)
+        rv = drain_frame(entry, function, &to, &left);
+    return rv;
+}
+
 // Begin.
 
 static struct tl_bytes encoded(const struct tl_operation *operation) {
@@ -45,8 +86,6 @@ static bool permit_key(const struct tl_entry *entry, enum tl_function function, 
     memcpy(key->fixed, fixed.data, fixed.length);
     return true;
 }
-
-static CK_RV send_cancel(struct tl_entry *entry, uint64_t functions);
 
 // try_init makes the operation active at the server, and keeps its permit.
 static CK_RV try_init(struct tl_entry *entry, enum tl_function function) {
@@ -85,22 +124,10 @@ static CK_RV try_init(struct tl_entry *entry, enum tl_function function) {
 static CK_RV send_init(struct tl_entry *entry, enum tl_function function) {
     struct tl_operation *operation = operation_of(entry, function);
     CK_RV rv = try_init(entry, function);
-    if (rv != CKR_OK && operation->doubtful && send_cancel(entry, UINT64_C(1) << function) == CKR_OK)
+    if (rv != CKR_OK && operation->doubtful && tl_operation_end(entry, function) == CKR_OK)
         rv = try_init(entry, function);
     if (rv != CKR_OK)
         tl_operation_forget(operation);
-    return rv;
-}
-
-// send_cancel ends operations at the server; functions has bit 1 << function set.
-static CK_RV send_cancel(struct tl_entry *entry, uint64_t functions) {
-    struct tl_call call;
-    CK_RV rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_OPERATION_CANCEL, TL_REPEAT);
-    if (rv != CKR_OK)
-        return rv;
-    tl_put_operation_cancel(call.out, &(struct tl_operation_cancel_request){.functions = functions});
-    rv = tl_call_run(&call);
-    tl_call_end(&call);
     return rv;
 }
 
@@ -109,7 +136,7 @@ static CK_RV cancel(struct tl_entry *entry, enum tl_function function) {
     struct tl_operation *operation = operation_of(entry, function);
     bool there = operation->state == TL_ACTIVE || operation->doubtful;
     tl_operation_forget(operation);
-    CK_RV rv = there ? send_cancel(entry, UINT64_C(1) << function) : CKR_OK;
+    CK_RV rv = there ? tl_operation_end(entry, function) : CKR_OK;
     operation->doubtful = rv != CKR_OK;
     return rv;
 }
@@ -206,31 +233,6 @@ static void put_step(struct tl_buffer *out, const struct tl_operation *operation
     }
 }
 
-// drain fetches what is left of an output that did not fit into a frame.
-static CK_RV drain(struct tl_entry *entry, enum tl_function function, CK_BYTE *to, uint64_t left) {
-    while (left > 0) {
-        struct tl_call call;
-        struct tl_drain_reply reply;
-        CK_RV rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_DRAIN, TL_ONCE);
-        if (rv != CKR_OK)
-            return rv;
-        tl_put_drain(call.out, &(struct tl_drain_request){.function = (uint8_t)function});
-        rv = tl_call_run(&call);
-        if (rv == CKR_OK && (!tl_get_drain(&call.in, &reply) || reply.length != left || reply.output.length == 0 ||
-                             reply.output.length > left))
-            rv = CKR_DEVICE_ERROR;
-        if (rv == CKR_OK) {
-            memcpy(to, reply.output.data, reply.output.length);
-            to += reply.output.length;
-            left -= reply.output.length;
-        }
-        tl_call_end(&call);
-        if (rv != CKR_OK)
-            return rv;
-    }
-    return CKR_OK;
-}
-
 // take copies an output into the room, and tells what of it is still to come.
 static CK_RV take(const struct tl_operate_reply *reply, struct tl_room room, uint64_t *left) {
     uint64_t capacity = tl_capacity(room);
@@ -276,12 +278,12 @@ static CK_RV run(struct tl_entry *entry, enum tl_function function, const struct
     // The server that had the operation has gone, but one part is all that it was to
     // get: with its Init it can be made anew.
     if (rv != CKR_OK && restarted && step->call == TL_CALL_OPERATE && operation->permitted &&
-        send_cancel(entry, UINT64_C(1) << function) == CKR_OK) {
+        tl_operation_end(entry, function) == CKR_OK) {
         struct step anew = {.call = TL_CALL_OPERATE_FUSED, .data = step->data, .signature = step->signature};
         return run(entry, function, &anew, room);
     }
     if (rv == CKR_OK && left > 0) {
-        rv = drain(entry, function, room.data + (reply.length - left), left);
+        rv = tl_operation_drain(entry, function, room.data + (reply.length - left), left);
         doubtful = rv != CKR_OK;
     }
     if (rv == CKR_BUFFER_TOO_SMALL && room.length != NULL)
@@ -582,10 +584,8 @@ CK_RV tl_operation_final(struct tl_entry *entry, enum tl_function function, stru
 
 CK_RV tl_operation_flush(struct tl_entry *entry) {
     CK_RV rv = CKR_OK;
-    pthread_mutex_lock(&entry->session->lock);
     for (int f = TL_ENCRYPT; f < TL_FUNCTIONS && rv == CKR_OK; f++)
         rv = flush(entry, (enum tl_function)f);
-    pthread_mutex_unlock(&entry->session->lock);
     return rv;
 }
 

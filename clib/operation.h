@@ -1,5 +1,5 @@
-// Encrypting, decrypting, digesting, signing and verifying are one thing here: an
-// operation that Init begins and that ends with a one-part call or with Final.
+// Encrypting, decrypting, digesting, signing and verifying, with recovery or without, are one
+// thing here: an operation that Init begins and that ends with a one-part call or with Final.
 //
 // An Init for which there is a permit is only noted (TL_PENDING). The one-part call
 // that follows then carries it, so that both take one round trip; anything else
@@ -20,7 +20,7 @@ struct tl_room {
 // tl_capacity is the room's size on the wire: in bytes, or UINT64_MAX to ask for a length only.
 uint64_t tl_capacity(struct tl_room room);
 
-// All of these lock the session of the entry. The codes are the server's, and
+// All of these but the last lock the session of the entry. The codes are the server's, and
 //   CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED
 //   CKR_BUFFER_TOO_SMALL  room->length tells how much is needed; the operation stays
 //   CKR_DATA_LEN_RANGE    one-part data beyond a frame, of a mechanism without parts
@@ -54,10 +54,19 @@ CK_RV tl_operation_digest_key(struct tl_entry *entry, CK_OBJECT_HANDLE key);
 CK_RV tl_operation_final(struct tl_entry *entry, enum tl_function function, struct tl_bytes signature,
                          struct tl_room room);
 
+// tl_operation_cancel ends the operations of the functions whose CKF_ flags are set.
+CK_RV tl_operation_cancel(struct tl_entry *entry, CK_FLAGS flags);
+
+// For these the session of the entry is locked.
+
 // tl_operation_flush sends every Init that is pending.
 CK_RV tl_operation_flush(struct tl_entry *entry);
 
-// tl_operation_cancel ends the operations of the functions whose CKF_ flags are set.
-CK_RV tl_operation_cancel(struct tl_entry *entry, CK_FLAGS flags);
+// tl_operation_end has the server forget an operation, or a message in parts.
+CK_RV tl_operation_end(struct tl_entry *entry, enum tl_function function);
+
+// tl_operation_drain fetches what is left of an output that did not fit into a frame; of a
+// message, too.
+CK_RV tl_operation_drain(struct tl_entry *entry, enum tl_function function, CK_BYTE *to, uint64_t left);
 
 #endif

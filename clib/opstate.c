@@ -29,6 +29,8 @@ static CK_RV get(struct tl_entry *entry, struct tl_room room) {
     struct tl_call call;
     struct tl_get_operation_state_reply reply;
     CK_RV rv = savable(entry->session);
+    if (rv == CKR_OK)
+        rv = tl_operation_flush(entry);
     if (rv != CKR_OK)
         return rv;
     rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_GET_OPERATION_STATE, TL_REPEAT);
@@ -96,10 +98,8 @@ CK_RV C_GetOperationState(CK_SESSION_HANDLE hSession, CK_BYTE_PTR pOperationStat
     CK_RV rv = tl_enter_session(&entry, hSession, pulOperationStateLen != NULL);
     if (rv != CKR_OK)
         return rv;
-    rv = tl_operation_flush(&entry);
     pthread_mutex_lock(&entry.session->lock);
-    if (rv == CKR_OK)
-        rv = get(&entry, (struct tl_room){pOperationState, pulOperationStateLen});
+    rv = get(&entry, (struct tl_room){pOperationState, pulOperationStateLen});
     pthread_mutex_unlock(&entry.session->lock);
     tl_leave(&entry);
     return rv;
@@ -108,7 +108,7 @@ CK_RV C_GetOperationState(CK_SESSION_HANDLE hSession, CK_BYTE_PTR pOperationStat
 CK_RV C_SetOperationState(CK_SESSION_HANDLE hSession, CK_BYTE_PTR pOperationState, CK_ULONG ulOperationStateLen,
                           CK_OBJECT_HANDLE hEncryptionKey, CK_OBJECT_HANDLE hAuthenticationKey) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_session(&entry, hSession, pOperationState != NULL || ulOperationStateLen == 0);
+    CK_RV rv = tl_enter_session(&entry, hSession, tl_readable(pOperationState, ulOperationStateLen));
     if (rv != CKR_OK)
         return rv;
     pthread_mutex_lock(&entry.session->lock);

@@ -16,7 +16,7 @@ static CK_RV seed(struct tl_entry *entry, struct tl_bytes bytes) {
 
 CK_RV C_SeedRandom(CK_SESSION_HANDLE hSession, CK_BYTE_PTR pSeed, CK_ULONG ulSeedLen) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_session(&entry, hSession, pSeed != NULL || ulSeedLen == 0);
+    CK_RV rv = tl_enter_session(&entry, hSession, tl_readable(pSeed, ulSeedLen));
     if (rv != CKR_OK)
         return rv;
     rv = seed(&entry, (struct tl_bytes){pSeed, ulSeedLen});
@@ -47,7 +47,7 @@ static CK_RV piece(struct tl_entry *entry, CK_BYTE *bytes, size_t length, size_t
 
 CK_RV C_GenerateRandom(CK_SESSION_HANDLE hSession, CK_BYTE_PTR RandomData, CK_ULONG ulRandomLen) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_session(&entry, hSession, RandomData != NULL || ulRandomLen == 0);
+    CK_RV rv = tl_enter_session(&entry, hSession, tl_readable(RandomData, ulRandomLen));
     if (rv != CKR_OK)
         return rv;
     size_t done = 0, filled = 0;

@@ -21,7 +21,10 @@ enum tl_function {
     TL_VERIFY,
     TL_SIGN_RECOVER,
     TL_VERIFY_RECOVER,
-    TL_FUNCTIONS
+    TL_FUNCTIONS,
+    // Messages in parts, where the wire has them among the operations.
+    TL_MESSAGE_ENCRYPT = 14,
+    TL_MESSAGE_DECRYPT,
 };
 
 // tl_operation is one function's operation.

@@ -28,6 +28,14 @@ struct tl_state {
     struct tl_slot_events slot_events;
 };
 
+// tl_readable tells whether a caller's pointer is good for as many bytes, or values, as he says.
+static inline bool tl_readable(const void *data, CK_ULONG length) { return data != NULL || length == 0; }
+
+// tl_readable_template is tl_readable for a template, which has TL_MAX_ATTRIBUTES at most.
+static inline bool tl_readable_template(const CK_ATTRIBUTE *attributes, CK_ULONG count) {
+    return count <= TL_MAX_ATTRIBUTES && tl_readable(attributes, count);
+}
+
 // tl_entry is a C_ function's stay in the library.
 struct tl_entry {
     struct tl_state *state;

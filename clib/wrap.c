@@ -5,10 +5,6 @@
 #include "entropy.h"
 #include "operation.h"
 
-static bool known(const CK_ATTRIBUTE *attributes, CK_ULONG count) {
-    return count <= TL_MAX_ATTRIBUTES && (attributes != NULL || count == 0);
-}
-
 // take copies a wrapped key into the room, or tells how long it is.
 static CK_RV take(const struct tl_wrap_key_reply *reply, CK_RV rv, struct tl_room room) {
     if (rv == CKR_OK && room.data != NULL) {
@@ -75,8 +71,8 @@ CK_RV C_UnwrapKey(CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OB
                   CK_BYTE_PTR pWrappedKey, CK_ULONG ulWrappedKeyLen, CK_ATTRIBUTE_PTR pTemplate,
                   CK_ULONG ulAttributeCount, CK_OBJECT_HANDLE_PTR phKey) {
     struct tl_entry entry;
-    bool arguments = pMechanism != NULL && (pWrappedKey != NULL || ulWrappedKeyLen == 0) &&
-                     known(pTemplate, ulAttributeCount) && phKey != NULL;
+    bool arguments = pMechanism != NULL && tl_readable(pWrappedKey, ulWrappedKeyLen) &&
+                     tl_readable_template(pTemplate, ulAttributeCount) && phKey != NULL;
     CK_RV rv = tl_enter_session(&entry, hSession, arguments);
     if (rv != CKR_OK)
         return rv;
@@ -112,8 +108,8 @@ static CK_RV derive_key(struct tl_entry *entry, struct tl_derive_key_request *re
 CK_RV C_DeriveKey(CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pMechanism, CK_OBJECT_HANDLE hBaseKey,
                   CK_ATTRIBUTE_PTR pTemplate, CK_ULONG ulAttributeCount, CK_OBJECT_HANDLE_PTR phKey) {
     struct tl_entry entry;
-    CK_RV rv = tl_enter_session(&entry, hSession,
-                                pMechanism != NULL && known(pTemplate, ulAttributeCount) && phKey != NULL);
+    bool arguments = pMechanism != NULL && tl_readable_template(pTemplate, ulAttributeCount) && phKey != NULL;
+    CK_RV rv = tl_enter_session(&entry, hSession, arguments);
     if (rv != CKR_OK)
         return rv;
     struct tl_derive_key_request request = {
