@@ -218,3 +218,22 @@ func TestStandingOfADestroyedKey(t *testing.T) {
 		})
 	}
 }
+
+// Nor does a copy in a session that is taken back, since its original has gone.
+func TestStandingOfACopyTakenBack(t *testing.T) {
+	w := ready(t, 1<<20, nil)
+	w.version1()
+	store := &meanwhile{Store: w.config.Store}
+	w.config.Store = store
+	w.open()
+	s := w.login(cryptoki.CKU_USER, ownerPIN)
+	h, err := s.Create(partition.Token{}, guardedTemplate("12345678"))
+	code(t, err, cryptoki.CKR_OK)
+	code(t, s.AuthorizeKey(h, bytes("87654321")), cryptoki.CKR_AUTH_DATA_INCORRECT)
+	store.act = func() { code(t, s.Destroy(h), cryptoki.CKR_OK) }
+	_, err = s.Copy(partition.Token{}, h, cryptoki.Template{{Type: cryptoki.CKA_TOKEN, Value: cryptoki.Bool(false)}})
+	code(t, err, cryptoki.CKR_OBJECT_HANDLE_INVALID)
+	if n := w.standings(); n != 0 {
+		t.Errorf("%d counts are left", n)
+	}
+}

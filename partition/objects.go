@@ -209,7 +209,7 @@ func (s *Session) keep(token Token, entry creation, objects ...*object.Object) (
 		for _, r := range session {
 			s.member.destroy(r.handle)
 		}
-		return nil, err
+		return nil, errors.Join(err, s.member.reap())
 	}
 	return handles, nil
 }
