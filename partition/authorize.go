@@ -38,6 +38,13 @@ func (a *authorizations) has(h cryptoki.ObjectHandle, f object.Family, logins ui
 	return there && given == f && a.logins == logins
 }
 
+// forget is for a key that the session has destroyed.
+func (a *authorizations) forget(h cryptoki.ObjectHandle) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.of, h)
+}
+
 // authorized checks that the session may use the value of a key, as far as that is for the
 // key's own authorization data. It costs a key without such data nothing.
 // Errors: CKR_KEY_NOT_ACTIVE for a key that is locked, CKR_KEY_NOT_AUTHORIZED.

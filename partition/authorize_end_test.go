@@ -237,3 +237,21 @@ func TestStandingOfACopyTakenBack(t *testing.T) {
 		t.Errorf("%d counts are left", n)
 	}
 }
+
+// A session that makes, authorizes and destroys keys for years keeps nothing of them.
+func TestAuthorizationGoesWithItsKey(t *testing.T) {
+	for _, durable := range []bool{true, false} {
+		w := ready(t, 1<<20, nil)
+		w.version1()
+		s := w.login(cryptoki.CKU_USER, ownerPIN)
+		template := guardedTemplate("12345678")
+		template[3].Value = cryptoki.Bool(durable)
+		h, err := s.Create(partition.Token{}, template)
+		code(t, err, cryptoki.CKR_OK)
+		code(t, s.AuthorizeKey(h, bytes("12345678")), cryptoki.CKR_OK)
+		code(t, s.Destroy(h), cryptoki.CKR_OK)
+		if n := s.KeysAuthorized(); n != 0 {
+			t.Errorf("durable %v: the session keeps %d", durable, n)
+		}
+	}
+}

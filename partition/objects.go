@@ -236,15 +236,25 @@ func (s *Session) Destroy(h cryptoki.ObjectHandle) error {
 	}
 	entry := audit.Record{Event: audit.EventDestroy, Object: h, Class: audit.Some(r.object.Class())}
 	if r.object.Token() {
-		return s.partition.destroy(h, s.member, entry)
+		err = s.partition.destroy(h, s.member, entry)
+	} else {
+		err = s.member.discard(h, entry)
 	}
-	if !s.member.destroy(h) {
+	if err == nil {
+		s.authorizations.forget(h)
+	}
+	return err
+}
+
+// discard destroys a session object, with the entry in the audit log.
+func (m *Member) discard(h cryptoki.ObjectHandle, entry audit.Record) error {
+	if !m.destroy(h) {
 		return cryptoki.CKR_OBJECT_HANDLE_INVALID
 	}
-	err = s.partition.config.Store.Update(func(w keystore.Writer) error {
-		return s.member.record(w, s.member.Role(), entry)
+	err := m.partition.config.Store.Update(func(w keystore.Writer) error {
+		return m.record(w, m.Role(), entry)
 	})
-	return errors.Join(storeError(err), s.member.reap())
+	return errors.Join(storeError(err), m.reap())
 }
 
 // Size is C_GetObjectSize, in bytes by object.Size's formula.
