@@ -55,16 +55,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func modulePath() (string, error) {
-	if path := os.Getenv("TIDELOCK_TEST_MODULE"); path != "" {
-		return path, nil
-	}
-	root, err := token.Root()
-	return filepath.Join(root, "bin", "libtidelock.so"), err
-}
-
 func withLabs(run func() int) (code int, err error) {
-	module, err := modulePath()
+	module, err := token.Module()
 	if err != nil {
 		return 1, err
 	}

@@ -15,11 +15,7 @@
 package attributes
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/miekg/pkcs11"
@@ -33,70 +29,33 @@ var (
 	slot uint
 )
 
-// parallel is how many subjects are looked at at once: each spends its time waiting.
-const parallel = "8"
-
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", parallel); err != nil {
-		panic(err)
-	}
-	code, err := withToken(m.Run)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = max(code, 1)
-	}
-	os.Exit(code)
+	token.Main(func(module string) (int, error) {
+		if hsm = pkcs11.New(module); hsm == nil {
+			return 1, fmt.Errorf("%s cannot be loaded", module)
+		}
+		defer hsm.Destroy()
+		if err := login(); err != nil {
+			return 1, err
+		}
+		defer hsm.Finalize()
+		return m.Run(), nil
+	})
 }
 
-// withToken runs the tests with a fresh token, which is gone when it returns.
-func withToken(run func() int) (code int, err error) {
-	dir, err := os.MkdirTemp("", "tidelock-attributes")
-	if err != nil {
-		return 1, err
-	}
-	defer os.RemoveAll(dir)
-	module := os.Getenv("TIDELOCK_TEST_MODULE")
-	if module == "" {
-		root, err := token.Root()
-		if err != nil {
-			return 1, err
-		}
-		module = filepath.Join(root, "bin", "libtidelock.so")
-	}
-	tok, err := token.New(module, dir, nil)
-	if err != nil {
-		return 1, err
-	}
-	defer func() {
-		if stopped := tok.Close(); err == nil {
-			err = stopped
-		}
-	}()
-	for _, variable := range tok.Env {
-		name, value, _ := strings.Cut(variable, "=")
-		if err := os.Setenv(name, value); err != nil {
-			return 1, err
-		}
-	}
-	if hsm = pkcs11.New(module); hsm == nil {
-		return 1, fmt.Errorf("%s cannot be loaded", module)
-	}
+// login leaves the user logged in, by a session that stays open.
+func login() error {
 	if err := hsm.Initialize(); err != nil {
-		return 1, err
+		return err
 	}
-	defer hsm.Destroy()
-	defer hsm.Finalize()
 	slots, err := hsm.GetSlotList(true)
 	if err != nil {
-		return 1, err
+		return err
 	}
 	slot = slots[0]
 	session, err := hsm.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION)
 	if err != nil {
-		return 1, err
+		return err
 	}
-	if err := hsm.Login(session, pkcs11.CKU_USER, token.PIN); err != nil {
-		return 1, err
-	}
-	return run(), nil
+	return hsm.Login(session, pkcs11.CKU_USER, token.PIN)
 }

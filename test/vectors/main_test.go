@@ -17,11 +17,7 @@
 package vectors
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/miekg/pkcs11"
@@ -32,61 +28,14 @@ import (
 // hsm is the token of all tests.
 var hsm *device
 
-// parallel is how many files are run at once: each spends its time waiting for the server.
-const parallel = "8"
-
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", parallel); err != nil {
-		panic(err)
-	}
-	code, err := withDevice(m.Run)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = max(code, 1)
-	}
-	os.Exit(code)
-}
-
-// withDevice runs the tests with a fresh token, which is gone when it returns.
-func withDevice(run func() int) (code int, err error) {
-	dir, err := os.MkdirTemp("", "tidelock-vectors")
-	if err != nil {
-		return 1, err
-	}
-	defer os.RemoveAll(dir)
-	path, err := modulePath()
-	if err != nil {
-		return 1, err
-	}
-	tok, err := token.New(path, dir, nil)
-	if err != nil {
-		return 1, err
-	}
-	defer func() {
-		if stopped := tok.Close(); err == nil {
-			err = stopped
-		}
-	}()
-	for _, variable := range tok.Env {
-		name, value, _ := strings.Cut(variable, "=")
-		if err := os.Setenv(name, value); err != nil {
+	token.Main(func(module string) (code int, err error) {
+		if hsm, err = open(module); err != nil {
 			return 1, err
 		}
-	}
-	if hsm, err = open(path); err != nil {
-		return 1, err
-	}
-	defer hsm.close()
-	return run(), nil
-}
-
-// modulePath is the PKCS#11 library under test.
-func modulePath() (string, error) {
-	if path := os.Getenv("TIDELOCK_TEST_MODULE"); path != "" {
-		return path, nil
-	}
-	root, err := token.Root()
-	return filepath.Join(root, "bin", "libtidelock.so"), err
+		defer hsm.close()
+		return m.Run(), nil
+	})
 }
 
 // device is the module, loaded into the test's own process, with the user logged in.
