@@ -28,66 +28,92 @@ type span struct{ first, end int }
 
 // Scrub implements keystore.Store. The space of free pages goes back to the file system
 // where that can be; the file keeps its length.
+//
+// That comes last: where the file system passes it on to the disk, each flush behind it
+// waits for the disk to have done it.
 func (s *Store) Scrub() error {
-	for page := 0; ; {
-		next, more, err := s.scrubFrom(page)
-		if err != nil || !more {
+	// An earlier process may have ended between writing zeros and flushing them.
+	if err := s.step(s.flush); err != nil {
+		return err
+	}
+	written := false
+	for page, more := 0, true; more; {
+		err := s.step(func() (err error) {
+			var dirty []span
+			if _, dirty, page, more, err = s.look(page); err != nil {
+				return err
+			}
+			written = written || len(dirty) > 0
+			return s.blank(dirty)
+		})
+		if err != nil {
 			return err
 		}
-		page = next
 	}
+	for page, more := 0, written; more; {
+		err := s.step(func() (err error) {
+			var blank []span
+			if blank, _, page, more, err = s.look(page); err != nil {
+				return err
+			}
+			s.punch(blank)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// scrubFrom makes one step, from a page on. It tells where the next begins.
-func (s *Store) scrubFrom(page int) (next int, more bool, err error) {
+// step does something with free pages while there is no transaction.
+func (s *Store) step(do func() error) error {
 	s.closing.Lock()
 	defer s.closing.Unlock()
 	if err := s.usable(); err != nil {
-		return 0, false, err
+		return err
 	}
-	dirty, next, more, err := s.dirty(page)
-	if err == nil {
-		err = s.blank(dirty)
+	if err := do(); err != nil {
+		return s.fail(fmt.Errorf("overwriting free pages: %w", err))
 	}
-	if err != nil {
-		return 0, false, s.fail(fmt.Errorf("overwriting free pages: %w", err))
-	}
-	return next, more, nil
+	return nil
 }
 
 // readAhead is how many pages are read at once.
 const readAhead = 64
 
-// dirty finds pages that nothing reaches and that are not blank, from a page on, as many as
-// one step may write. It reads the file and never the memory map: a page of the map that lies
-// in a hole can need room on the disk to be read.
-func (s *Store) dirty(page int) (list []span, next int, more bool, err error) {
+// look tells pages that nothing reaches and that are blank from those that are not, from a
+// page on, as many as one step may look at or write. It reads the file and never the memory
+// map: a page of the map that lies in a hole can need room on the disk to be read.
+func (s *Store) look(page int) (blank, dirty []span, next int, more bool, err error) {
 	size := s.db.Info().PageSize
 	free, err := s.free()
 	if err != nil {
-		return nil, 0, false, err
+		return nil, nil, 0, false, err
 	}
 	b, zeros := make([]byte, readAhead*size), make([]byte, size)
 	write, read := 0, 0
 	for _, f := range free {
 		for at := max(f.first, page); at < f.end; {
 			if write >= scrubWrites || read >= scrubReads {
-				return list, at, true, nil
+				return blank, dirty, at, true, nil
 			}
 			run := b[:min(f.end-at, readAhead)*size]
 			if _, err := s.file.ReadAt(run, int64(at)*int64(size)); err != nil {
-				return nil, 0, false, err
+				return nil, nil, 0, false, err
 			}
 			read += len(run)
 			for ; len(run) > 0; run, at = run[size:], at+1 {
-				if !bytes.Equal(run[:size], zeros) {
+				if bytes.Equal(run[:size], zeros) {
+					blank = extend(blank, at)
+				} else {
+					dirty = extend(dirty, at)
 					write += size
-					list = extend(list, at)
 				}
 			}
 		}
 	}
-	return list, 0, false, nil
+	return blank, dirty, 0, false, nil
 }
 
 // extend adds a page behind all others.
@@ -127,8 +153,7 @@ const (
 	punchHole = 0x02
 )
 
-// blank overwrites pages durably, and then gives their space back: the other way round
-// their blocks would be free with what is in them.
+// blank overwrites pages, durably.
 func (s *Store) blank(dirty []span) error {
 	if len(dirty) == 0 {
 		return nil
@@ -139,13 +164,17 @@ func (s *Store) blank(dirty []span) error {
 			return err
 		}
 	}
-	fd := int(s.file.Fd())
-	if err := syscall.Fdatasync(fd); err != nil {
-		return err
-	}
-	for _, d := range dirty {
+	return s.flush()
+}
+
+func (s *Store) flush() error { return syscall.Fdatasync(int(s.file.Fd())) }
+
+// punch gives the space of blank pages back: of others, their blocks would be free with what
+// is in them.
+func (s *Store) punch(blank []span) {
+	size := int64(s.db.Info().PageSize)
+	for _, d := range blank {
 		// A file system that cannot keeps the zeros.
-		_ = syscall.Fallocate(fd, keepSize|punchHole, int64(d.first)*size, int64(d.end-d.first)*size)
+		_ = syscall.Fallocate(int(s.file.Fd()), keepSize|punchHole, int64(d.first)*size, int64(d.end-d.first)*size)
 	}
-	return nil
 }

@@ -189,7 +189,7 @@ func TestScrubCut(t *testing.T) {
 	if d.flushed, err = os.ReadFile(path); err != nil {
 		t.Fatal(err)
 	}
-	dirty, _, _, err := s.dirty(0)
+	_, dirty, _, _, err := s.look(0)
 	if err != nil || len(dirty) == 0 {
 		t.Fatalf("%d spans are dirty, %v", len(dirty), err)
 	}
