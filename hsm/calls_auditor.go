@@ -58,7 +58,7 @@ func (r *request) auditClear(q *wire.AuditClearRequest, _ *wire.AuditClearReply)
 	}
 	// A witness that has not come to the segment's end could not be compared any more.
 	if err := r.hsm.witness.see(r.hsm); err != nil {
-		return err
+		return cryptoki.Errorf(cryptoki.CKR_DEVICE_ERROR, "the log is not cleared: %w", err)
 	}
 	if err := r.hsm.audit.Clear(r.hsm.store, g, by); err != nil {
 		return err
