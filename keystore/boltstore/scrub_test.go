@@ -284,3 +284,34 @@ func TestScrubBehindTheEnd(t *testing.T) {
 	}
 	unique(t, c, 2000) // the store grows into what was given back
 }
+
+// On a full disk Scrub works: it writes where blocks are, and needs none to look at holes.
+func TestScrubOnFullDisk(t *testing.T) {
+	disk := t.TempDir()
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=16m"); err != nil {
+		t.Skipf("mounting a small file system needs root: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(disk, 0) })
+	s, err := Create(filepath.Join(disk, "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	unique(t, s, 2000)
+	remove(t, s, 0, 2000)
+	scrub(t, s) // leaves holes
+	unique(t, s, 100)
+	remove(t, s, 0, 100)
+	filler, err := os.Create(filepath.Join(disk, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer filler.Close()
+	for err == nil {
+		_, err = filler.Write(make([]byte, 4096))
+	}
+	scrub(t, s)
+	if err := s.View(func(keystore.Reader) error { return nil }); err != nil {
+		t.Error(err)
+	}
+}
