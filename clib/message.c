@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "call.h"
-#include "operation.h"
+#include "step.h"
 
 enum {
     MAX_IV = 256, // bytes; PKCS#11 3.2, CK_GCM_PARAMS

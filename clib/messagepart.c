@@ -5,7 +5,7 @@
 
 #include "call.h"
 #include "message.h"
-#include "operation.h"
+#include "step.h"
 
 enum {
     // What a request of Begin has beside IV and additional data, and one of Next beside data and tag.

@@ -4,77 +4,14 @@
 
 #include "call.h"
 #include "message.h"
-
-// ASK as a capacity asks for the length of an output only.
-static const uint64_t ASK = UINT64_MAX;
-
-// What an operation's request has beside data, signature and mechanism: function,
-// key, two lengths, capacity.
-enum { FIXED_FIELDS = 1 + 8 + 4 + 4 + 8 };
-
-uint64_t tl_capacity(struct tl_room room) {
-    if (room.length == NULL)
-        return 0;
-    if (room.data == NULL)
-        return ASK;
-    return *room.length == ASK ? ASK - 1 : *room.length;
-}
-
-static struct tl_operation *operation_of(struct tl_entry *entry, enum tl_function function) {
-    return &entry->session->operations[function];
-}
-
-// What is said of an operation that may be a message.
-
-CK_RV tl_operation_end(struct tl_entry *entry, enum tl_function function) {
-    struct tl_call call;
-    CK_RV rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_OPERATION_CANCEL, TL_REPEAT);
-    if (rv != CKR_OK)
-        return rv;
-    tl_put_operation_cancel(call.out, &(struct tl_operation_cancel_request){.functions = UINT64_C(1) << function});
-    rv = tl_call_run(&call);
-    tl_call_end(&call);
-    return rv;
-}
-
-// drain_frame fetches what fits into one frame of the *left bytes that are to come.
-static CK_RV drain_frame(struct tl_entry *entry, enum tl_function function, CK_BYTE **to, uint64_t *left) {
-    struct tl_call call;
-    struct tl_drain_reply reply;
-    CK_RV rv = tl_call_begin(&call, entry->state, entry->session, TL_CALL_DRAIN, TL_ONCE);
-    if (rv != CKR_OK)
-        return rv;
-    tl_put_drain(call.out, &(struct tl_drain_request){.function = (uint8_t)function});
-    rv = tl_call_run(&call);
-    if (rv == CKR_OK && (!tl_get_drain(&call.in, &reply) || reply.length != *left || reply.output.length == 0 ||
-                         reply.output.length > *left))
-        rv = CKR_DEVICE_ERROR;
-    if (rv == CKR_OK) {
-        memcpy(*to, reply.output.data, reply.output.length);
-        *to += reply.output.length;
-        *left -= reply.output.length;
-    }
-    tl_call_end(&call);
-    return rv;
-}
-
-CK_RV tl_operation_drain(struct tl_entry *entry, enum tl_function function, CK_BYTE *to, uint64_t left) {
-    CK_RV rv = CKR_OK;
-    while (left > 0 && rv == CKR_OK)
-        rv = drain_frame(entry, function, &to, &left);
-    return rv;
-}
+#include "step.h"
 
 // Begin.
-
-static struct tl_bytes encoded(const struct tl_operation *operation) {
-    return (struct tl_bytes){operation->mechanism.data, operation->mechanism.length};
-}
 
 // permit_key fills what a permit is found by; false when the mechanism gets none.
 static bool permit_key(const struct tl_entry *entry, enum tl_function function, struct tl_permit_key *key) {
     const struct tl_operation *operation = &entry->session->operations[function];
-    struct tl_bytes fixed = tl_fixed_part(encoded(operation));
+    struct tl_bytes fixed = tl_fixed_part(tl_operation_mechanism(operation));
     if (fixed.length == 0 || fixed.length > TL_PERMIT_FIXED)
         return false;
     *key = (struct tl_permit_key){
@@ -89,7 +26,7 @@ static bool permit_key(const struct tl_entry *entry, enum tl_function function, 
 
 // try_init makes the operation active at the server, and keeps its permit.
 static CK_RV try_init(struct tl_entry *entry, enum tl_function function) {
-    struct tl_operation *operation = operation_of(entry, function);
+    struct tl_operation *operation = tl_operation_of(entry, function);
     struct tl_call call;
     struct tl_operation_init_reply reply;
     struct tl_permit_key key;
@@ -99,7 +36,7 @@ static CK_RV try_init(struct tl_entry *entry, enum tl_function function) {
         return rv;
     tl_put_operation_init(call.out, &(struct tl_operation_init_request){
                                         .function = (uint8_t)function,
-                                        .mechanism = {.encoded = encoded(operation)},
+                                        .mechanism = {.encoded = tl_operation_mechanism(operation)},
                                         .key = operation->key,
                                     });
     rv = tl_call_run(&call);
@@ -122,7 +59,7 @@ static CK_RV try_init(struct tl_entry *entry, enum tl_function function) {
 // send_init is try_init, once more when the reply was lost: whatever the server made
 // of the first is cancelled before.
 static CK_RV send_init(struct tl_entry *entry, enum tl_function function) {
-    struct tl_operation *operation = operation_of(entry, function);
+    struct tl_operation *operation = tl_operation_of(entry, function);
     CK_RV rv = try_init(entry, function);
     if (rv != CKR_OK && operation->doubtful && tl_operation_end(entry, function) == CKR_OK)
         rv = try_init(entry, function);
@@ -133,7 +70,7 @@ static CK_RV send_init(struct tl_entry *entry, enum tl_function function) {
 
 // cancel ends one operation, on both sides.
 static CK_RV cancel(struct tl_entry *entry, enum tl_function function) {
-    struct tl_operation *operation = operation_of(entry, function);
+    struct tl_operation *operation = tl_operation_of(entry, function);
     bool there = operation->state == TL_ACTIVE || operation->doubtful;
     tl_operation_forget(operation);
     CK_RV rv = there ? tl_operation_end(entry, function) : CKR_OK;
@@ -143,7 +80,7 @@ static CK_RV cancel(struct tl_entry *entry, enum tl_function function) {
 
 static CK_RV begin(struct tl_entry *entry, enum tl_function function, const CK_MECHANISM *mechanism,
                    CK_OBJECT_HANDLE key) {
-    struct tl_operation *operation = operation_of(entry, function);
+    struct tl_operation *operation = tl_operation_of(entry, function);
     struct tl_permit_key permit;
     if (operation->doubtful) {
         CK_RV rv = cancel(entry, function);
@@ -169,7 +106,7 @@ static CK_RV begin(struct tl_entry *entry, enum tl_function function, const CK_M
 
 CK_RV tl_operation_init(struct tl_entry *entry, enum tl_function function, const CK_MECHANISM *mechanism,
                         CK_OBJECT_HANDLE key) {
-    struct tl_operation *operation = operation_of(entry, function);
+    struct tl_operation *operation = tl_operation_of(entry, function);
     CK_RV rv;
     pthread_mutex_lock(&entry->session->lock);
     if (mechanism == NULL)
@@ -192,116 +129,6 @@ CK_RV tl_enter_operation(struct tl_entry *entry, CK_SESSION_HANDLE handle, enum 
     return rv;
 }
 
-// One step: a request that gives input and takes output.
-
-struct step {
-    uint16_t call; // TL_CALL_OPERATE, _OPERATE_FUSED, _UPDATE, _UPDATE_BOTH or _FINAL
-    struct tl_bytes data;
-    struct tl_bytes signature;
-    enum tl_function other; // that takes an _UPDATE_BOTH, too
-};
-
-// part_of is the step that gives a part; other is 0 where one operation takes it alone.
-static struct step part_of(enum tl_function other, struct tl_bytes data) {
-    return (struct step){
-        .call = other == 0 ? TL_CALL_UPDATE : TL_CALL_UPDATE_BOTH,
-        .data = data,
-        .other = other,
-    };
-}
-
-static void put_step(struct tl_buffer *out, const struct tl_operation *operation, enum tl_function function,
-                     const struct step *step, uint64_t capacity) {
-    uint8_t f = (uint8_t)function;
-    switch (step->call) {
-    case TL_CALL_OPERATE:
-        tl_put_operate(out, &(struct tl_operate_request){f, step->data, step->signature, capacity});
-        return;
-    case TL_CALL_OPERATE_FUSED:
-        tl_put_operate_fused(out, &(struct tl_operate_fused_request){f, {.encoded = encoded(operation)},
-                                                                     operation->key, step->data, step->signature,
-                                                                     capacity});
-        return;
-    case TL_CALL_UPDATE:
-        tl_put_update(out, &(struct tl_update_request){f, step->data, capacity});
-        return;
-    case TL_CALL_UPDATE_BOTH:
-        tl_put_update_both(out, &(struct tl_update_both_request){f, (uint8_t)step->other, step->data, capacity});
-        return;
-    default:
-        tl_put_final(out, &(struct tl_final_request){f, step->signature, capacity});
-    }
-}
-
-// take copies an output into the room, and tells what of it is still to come.
-static CK_RV take(const struct tl_operate_reply *reply, struct tl_room room, uint64_t *left) {
-    uint64_t capacity = tl_capacity(room);
-    *left = 0;
-    if (capacity != ASK) {
-        if (reply->length > capacity || reply->output.length > reply->length ||
-            (reply->output.length == 0 && reply->length > 0))
-            return CKR_DEVICE_ERROR;
-        if (reply->output.length > 0)
-            memcpy(room.data, reply->output.data, reply->output.length);
-        *left = reply->length - reply->output.length;
-    }
-    if (room.length != NULL)
-        *room.length = reply->length;
-    return CKR_OK;
-}
-
-// run makes a step and follows the operation's state.
-static CK_RV run(struct tl_entry *entry, enum tl_function function, const struct step *step, struct tl_room room) {
-    struct tl_operation *operation = operation_of(entry, function);
-    struct tl_call call;
-    // All these replies have the same fields.
-    struct tl_operate_reply reply = {0};
-    uint64_t capacity = tl_capacity(room), left = 0;
-    // An Init and its operation in one request leave nothing behind: they may be repeated.
-    bool fused = step->call == TL_CALL_OPERATE_FUSED;
-    CK_RV rv = tl_call_begin(&call, entry->state, entry->session, step->call, fused ? TL_REPEAT : TL_ONCE);
-    if (rv != CKR_OK) {
-        operation->doubtful = operation->state == TL_ACTIVE;
-        tl_operation_forget(operation);
-        return rv;
-    }
-    put_step(call.out, operation, function, step, capacity);
-    rv = tl_call_run(&call);
-    bool understood = (rv != CKR_OK && rv != CKR_BUFFER_TOO_SMALL) || tl_get_operate(&call.in, &reply);
-    if (understood && rv == CKR_OK)
-        rv = take(&reply, room, &left);
-    else if (!understood)
-        rv = CKR_DEVICE_ERROR;
-    bool doubtful = !call.answered || rv == CKR_DEVICE_ERROR || rv == CKR_OPERATION_ACTIVE;
-    bool restarted = !call.answered || rv == CKR_OPERATION_NOT_INITIALIZED;
-    tl_call_end(&call);
-    // The server that had the operation has gone, but one part is all that it was to
-    // get: with its Init it can be made anew.
-    if (rv != CKR_OK && restarted && step->call == TL_CALL_OPERATE && operation->permitted &&
-        tl_operation_end(entry, function) == CKR_OK) {
-        struct step anew = {.call = TL_CALL_OPERATE_FUSED, .data = step->data, .signature = step->signature};
-        return run(entry, function, &anew, room);
-    }
-    if (rv == CKR_OK && left > 0) {
-        rv = tl_operation_drain(entry, function, room.data + (reply.length - left), left);
-        doubtful = rv != CKR_OK;
-    }
-    if (rv == CKR_BUFFER_TOO_SMALL && room.length != NULL)
-        *room.length = reply.length;
-
-    if (rv == CKR_BUFFER_TOO_SMALL || (rv == CKR_OK && capacity == ASK)) {
-        operation->state = TL_ACTIVE;
-    } else if (rv == CKR_OK && (step->call == TL_CALL_UPDATE || step->call == TL_CALL_UPDATE_BOTH)) {
-        operation->in_parts = true;
-        if (step->other != 0)
-            operation_of(entry, step->other)->in_parts = true;
-    } else {
-        operation->doubtful = doubtful;
-        tl_operation_forget(operation);
-    }
-    return rv;
-}
-
 // One part.
 
 // by_rule answers what the permit's length rule can answer: the length, or that the
@@ -310,16 +137,16 @@ static bool by_rule(const struct tl_operation *operation, uint64_t n, struct tl_
     uint64_t least, greatest, capacity = tl_capacity(room);
     if (room.length == NULL || !operation->permitted || !tl_permit_bounds(&operation->permit, n, &least, &greatest))
         return false;
-    if (capacity != ASK && capacity >= least)
+    if (capacity != TL_ASK && capacity >= least)
         return false;
     *room.length = greatest;
-    *rv = capacity == ASK ? CKR_OK : CKR_BUFFER_TOO_SMALL;
+    *rv = capacity == TL_ASK ? CKR_OK : CKR_BUFFER_TOO_SMALL;
     return true;
 }
 
 // flush sends a pending Init, before anything that needs the operation there.
 static CK_RV flush(struct tl_entry *entry, enum tl_function function) {
-    return operation_of(entry, function)->state == TL_PENDING ? send_init(entry, function) : CKR_OK;
+    return tl_operation_of(entry, function)->state == TL_PENDING ? send_init(entry, function) : CKR_OK;
 }
 
 // rest is the part of a room behind what has been used of it.
@@ -333,7 +160,7 @@ static struct tl_room rest(struct tl_room room, CK_ULONG used, CK_ULONG *left) {
 // fail ends an operation in the middle of a split: parts of the data are used up,
 // so that there is nothing to come back to.
 static CK_RV fail(struct tl_entry *entry, enum tl_function function, CK_RV rv) {
-    if (operation_of(entry, function)->state != TL_IDLE)
+    if (tl_operation_of(entry, function)->state != TL_IDLE)
         (void)cancel(entry, function);
     return rv == CKR_BUFFER_TOO_SMALL ? CKR_DEVICE_ERROR : rv;
 }
@@ -341,18 +168,20 @@ static CK_RV fail(struct tl_entry *entry, enum tl_function function, CK_RV rv) {
 // Pieces are whole blocks of every mechanism, so that what they yield adds up.
 enum { BLOCKS = 4096 };
 
-static size_t piece_size(struct tl_entry *entry) { return tl_call_room(entry->state, FIXED_FIELDS) / BLOCKS * BLOCKS; }
+static size_t piece_size(struct tl_entry *entry) {
+    return tl_call_room(entry->state, TL_STEP_FIELDS) / BLOCKS * BLOCKS;
+}
 
 // feed gives all of data in pieces, the first of them first bytes long, and adds
-// what they yield to *used; other as in part_of.
+// what they yield to *used; other as in tl_step_part.
 static CK_RV feed(struct tl_entry *entry, enum tl_function function, enum tl_function other, struct tl_bytes data,
                   size_t first, struct tl_room room, CK_ULONG *used) {
     size_t done = 0, piece = first;
     while (done < data.length) {
         CK_ULONG left = 0;
-        struct step step = part_of(other, (struct tl_bytes){data.data + done, piece});
+        struct tl_step step = tl_step_part(other, (struct tl_bytes){data.data + done, piece});
         struct tl_room behind = rest(room, *used, &left);
-        CK_RV rv = run(entry, function, &step, behind);
+        CK_RV rv = tl_step_run(entry, function, &step, behind);
         if (rv != CKR_OK)
             return fail(entry, function, rv);
         if (room.length != NULL)
@@ -372,7 +201,7 @@ static bool makes_output(enum tl_function function) { return function == TL_ENCR
 // measure finds the room that a split operation needs at most.
 static CK_RV measure(struct tl_entry *entry, enum tl_function function, uint64_t n, uint64_t *needed) {
     uint64_t least;
-    if (tl_permit_bounds(&operation_of(entry, function)->permit, n, &least, needed))
+    if (tl_permit_bounds(&tl_operation_of(entry, function)->permit, n, &least, needed))
         return CKR_OK;
     if (makes_output(function)) {
         (void)cancel(entry, function);
@@ -380,8 +209,8 @@ static CK_RV measure(struct tl_entry *entry, enum tl_function function, uint64_t
     }
     // The server knows the length of a digest or signature without the data.
     CK_ULONG length = 0;
-    struct step question = {.call = TL_CALL_OPERATE};
-    CK_RV rv = run(entry, function, &question, (struct tl_room){NULL, &length});
+    struct tl_step question = {.call = TL_CALL_OPERATE};
+    CK_RV rv = tl_step_run(entry, function, &question, (struct tl_room){NULL, &length});
     *needed = length;
     return rv;
 }
@@ -389,7 +218,7 @@ static CK_RV measure(struct tl_entry *entry, enum tl_function function, uint64_t
 // split makes a one-part call whose data is longer than a frame of several parts.
 static CK_RV split(struct tl_entry *entry, enum tl_function function, struct tl_bytes data,
                    struct tl_bytes signature, struct tl_room room) {
-    struct tl_operation *operation = operation_of(entry, function);
+    struct tl_operation *operation = tl_operation_of(entry, function);
     CK_ULONG used = 0, left = 0;
     if ((operation->permit.flags & TL_SEVERAL_PARTS) == 0) {
         (void)cancel(entry, function);
@@ -404,8 +233,8 @@ static CK_RV split(struct tl_entry *entry, enum tl_function function, struct tl_
         if (rv != CKR_OK)
             return rv;
         // Once a part is used up there is no way back, so all must fit before it begins.
-        if (tl_capacity(room) == ASK || tl_capacity(room) < needed) {
-            rv = tl_capacity(room) == ASK ? CKR_OK : CKR_BUFFER_TOO_SMALL;
+        if (tl_capacity(room) == TL_ASK || tl_capacity(room) < needed) {
+            rv = tl_capacity(room) == TL_ASK ? CKR_OK : CKR_BUFFER_TOO_SMALL;
             *room.length = needed;
             return rv;
         }
@@ -414,8 +243,8 @@ static CK_RV split(struct tl_entry *entry, enum tl_function function, struct tl_
     rv = feed(entry, function, 0, data, piece_size(entry), parts, &used);
     if (rv != CKR_OK)
         return rv;
-    struct step final = {.call = TL_CALL_FINAL, .signature = signature};
-    rv = run(entry, function, &final, rest(room, used, &left));
+    struct tl_step final = {.call = TL_CALL_FINAL, .signature = signature};
+    rv = tl_step_run(entry, function, &final, rest(room, used, &left));
     if (rv != CKR_OK)
         return fail(entry, function, rv);
     if (room.length != NULL)
@@ -425,7 +254,7 @@ static CK_RV split(struct tl_entry *entry, enum tl_function function, struct tl_
 
 static CK_RV once(struct tl_entry *entry, enum tl_function function, struct tl_bytes data,
                   struct tl_bytes signature, struct tl_room room) {
-    struct tl_operation *operation = operation_of(entry, function);
+    struct tl_operation *operation = tl_operation_of(entry, function);
     CK_RV rv;
     if (operation->state == TL_IDLE)
         return CKR_OPERATION_NOT_INITIALIZED;
@@ -435,15 +264,15 @@ static CK_RV once(struct tl_entry *entry, enum tl_function function, struct tl_b
     }
     if (by_rule(operation, data.length, room, &rv))
         return rv;
-    size_t taken = FIXED_FIELDS + operation->mechanism.length + signature.length;
+    size_t taken = TL_STEP_FIELDS + operation->mechanism.length + signature.length;
     if (data.length > tl_call_room(entry->state, taken))
         return split(entry, function, data, signature, room);
-    struct step step = {
+    struct tl_step step = {
         .call = operation->state == TL_PENDING ? TL_CALL_OPERATE_FUSED : TL_CALL_OPERATE,
         .data = data,
         .signature = signature,
     };
-    return run(entry, function, &step, room);
+    return tl_step_run(entry, function, &step, room);
 }
 
 CK_RV tl_operation_once(struct tl_entry *entry, enum tl_function function, struct tl_bytes data,
@@ -463,14 +292,14 @@ static CK_RV update_long(struct tl_entry *entry, enum tl_function function, enum
     size_t first = part.length % BLOCKS == 0 ? BLOCKS : part.length % BLOCKS;
     CK_ULONG used = 0, yield = 0;
     if (room.length != NULL) {
-        struct step question = part_of(other, (struct tl_bytes){part.data, first});
-        CK_RV rv = run(entry, function, &question, (struct tl_room){NULL, &yield});
+        struct tl_step question = tl_step_part(other, (struct tl_bytes){part.data, first});
+        CK_RV rv = tl_step_run(entry, function, &question, (struct tl_room){NULL, &yield});
         if (rv != CKR_OK)
             return rv;
         uint64_t needed = yield + (part.length - first), capacity = tl_capacity(room);
-        if (capacity == ASK || capacity < needed) {
+        if (capacity == TL_ASK || capacity < needed) {
             *room.length = needed;
-            return capacity == ASK ? CKR_OK : CKR_BUFFER_TOO_SMALL;
+            return capacity == TL_ASK ? CKR_OK : CKR_BUFFER_TOO_SMALL;
         }
     }
     CK_RV rv = feed(entry, function, other, part, first, room, &used);
@@ -481,15 +310,15 @@ static CK_RV update_long(struct tl_entry *entry, enum tl_function function, enum
 
 static CK_RV update(struct tl_entry *entry, enum tl_function function, enum tl_function other, struct tl_bytes part,
                     struct tl_room room) {
-    if (operation_of(entry, function)->state == TL_IDLE)
+    if (tl_operation_of(entry, function)->state == TL_IDLE)
         return CKR_OPERATION_NOT_INITIALIZED;
     CK_RV rv = flush(entry, function);
     if (rv != CKR_OK)
         return rv;
     if (part.length > piece_size(entry))
         return update_long(entry, function, other, part, room);
-    struct step step = part_of(other, part);
-    return run(entry, function, &step, room);
+    struct tl_step step = tl_step_part(other, part);
+    return tl_step_run(entry, function, &step, room);
 }
 
 CK_RV tl_operation_update(struct tl_entry *entry, enum tl_function function, struct tl_bytes part,
@@ -502,7 +331,7 @@ CK_RV tl_operation_update(struct tl_entry *entry, enum tl_function function, str
 
 static CK_RV update_both(struct tl_entry *entry, enum tl_function function, enum tl_function other,
                          struct tl_bytes part, struct tl_room room) {
-    const struct tl_operation *first = operation_of(entry, function), *second = operation_of(entry, other);
+    const struct tl_operation *first = tl_operation_of(entry, function), *second = tl_operation_of(entry, other);
     if (first->state == TL_IDLE || second->state == TL_IDLE)
         return CKR_OPERATION_NOT_INITIALIZED;
     CK_RV rv = flush(entry, other);
@@ -525,7 +354,7 @@ CK_RV tl_operation_update_both(struct tl_entry *entry, enum tl_function function
 }
 
 static CK_RV digest_key(struct tl_entry *entry, CK_OBJECT_HANDLE key) {
-    struct tl_operation *operation = operation_of(entry, TL_DIGEST);
+    struct tl_operation *operation = tl_operation_of(entry, TL_DIGEST);
     struct tl_call call;
     if (operation->state == TL_IDLE)
         return CKR_OPERATION_NOT_INITIALIZED;
@@ -558,7 +387,7 @@ CK_RV tl_operation_digest_key(struct tl_entry *entry, CK_OBJECT_HANDLE key) {
 
 static CK_RV final(struct tl_entry *entry, enum tl_function function, struct tl_bytes signature,
                    struct tl_room room) {
-    const struct tl_operation *operation = operation_of(entry, function);
+    const struct tl_operation *operation = tl_operation_of(entry, function);
     CK_RV rv;
     if (operation->state == TL_IDLE)
         return CKR_OPERATION_NOT_INITIALIZED;
@@ -568,8 +397,8 @@ static CK_RV final(struct tl_entry *entry, enum tl_function function, struct tl_
     rv = flush(entry, function);
     if (rv != CKR_OK)
         return rv;
-    struct step step = {.call = TL_CALL_FINAL, .signature = signature};
-    return run(entry, function, &step, room);
+    struct tl_step step = {.call = TL_CALL_FINAL, .signature = signature};
+    return tl_step_run(entry, function, &step, room);
 }
 
 CK_RV tl_operation_final(struct tl_entry *entry, enum tl_function function, struct tl_bytes signature,

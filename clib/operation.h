@@ -17,8 +17,17 @@ struct tl_room {
     CK_ULONG *length;
 };
 
-// tl_capacity is the room's size on the wire: in bytes, or UINT64_MAX to ask for a length only.
-uint64_t tl_capacity(struct tl_room room);
+// TL_ASK as a capacity asks for the length of an output only.
+#define TL_ASK UINT64_MAX
+
+// tl_capacity is the room's size on the wire: in bytes, or TL_ASK.
+static inline uint64_t tl_capacity(struct tl_room room) {
+    if (room.length == NULL)
+        return 0;
+    if (room.data == NULL)
+        return TL_ASK;
+    return *room.length == TL_ASK ? TL_ASK - 1 : *room.length;
+}
 
 // All of these but the last lock the session of the entry. The codes are the server's, and
 //   CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED
@@ -57,16 +66,7 @@ CK_RV tl_operation_final(struct tl_entry *entry, enum tl_function function, stru
 // tl_operation_cancel ends the operations of the functions whose CKF_ flags are set.
 CK_RV tl_operation_cancel(struct tl_entry *entry, CK_FLAGS flags);
 
-// For these the session of the entry is locked.
-
-// tl_operation_flush sends every Init that is pending.
+// tl_operation_flush sends every Init that is pending. The session of the entry is locked.
 CK_RV tl_operation_flush(struct tl_entry *entry);
-
-// tl_operation_end has the server forget an operation, or a message in parts.
-CK_RV tl_operation_end(struct tl_entry *entry, enum tl_function function);
-
-// tl_operation_drain fetches what is left of an output that did not fit into a frame; of a
-// message, too.
-CK_RV tl_operation_drain(struct tl_entry *entry, enum tl_function function, CK_BYTE *to, uint64_t left);
 
 #endif
