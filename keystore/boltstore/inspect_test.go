@@ -57,20 +57,20 @@ func churned(t *testing.T) (contents []byte, pageSize int) {
 // An inspection passes what bbolt writes, and finds each kind of damage.
 func TestInspect(t *testing.T) {
 	contents, pageSize := churned(t)
-	root, freelist, _, err := newestMeta(bytes.NewReader(contents), pageSize)
+	root, freelist, end, err := newestMeta(bytes.NewReader(contents), pageSize)
 	if err != nil {
 		t.Fatal(err)
 	}
 	page := func(b []byte, id uint64) []byte { return b[id*uint64(pageSize):] }
-	// The first branch of a table, and a leaf below it.
+	// A branch of a table, and a leaf below it that another page follows.
 	var branch, leaf uint64
-	for id := uint64(2); id < uint64(len(contents)/pageSize) && branch == 0; id++ {
+	for id := uint64(2); id < end && branch == 0; id++ {
 		p := page(contents, id)
 		if order.Uint16(p[8:]) != branchPage || order.Uint16(p[10:]) < 3 {
 			continue
 		}
 		child := order.Uint64(p[pageHeader+8:])
-		if child < uint64(len(contents)/pageSize) && order.Uint16(page(contents, child)[8:]) == leafPage && !freed(contents, pageSize, freelist, id) {
+		if child < end-1 && order.Uint16(page(contents, child)[8:]) == leafPage && !freed(contents, pageSize, freelist, id) {
 			branch, leaf = id, child
 		}
 	}
